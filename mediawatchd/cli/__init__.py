@@ -1,0 +1,1 @@
+"""The two commands: mediawatchd and mediawatchctl."""

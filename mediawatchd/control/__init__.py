@@ -1,0 +1,1 @@
+"""What may be asked of a running daemon, and over which sockets."""

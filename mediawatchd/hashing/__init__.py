@@ -1,0 +1,1 @@
+"""Bytes to values: hashes and what a media file contains."""

@@ -1,0 +1,1 @@
+"""How the daemon is seen from outside: metrics, systemd, heartbeats, logs."""

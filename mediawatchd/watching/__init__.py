@@ -1,0 +1,1 @@
+"""Disk to facts: hints, walks, roots and their file systems."""

@@ -1,0 +1,1 @@
+"""The bounded work queue, the workers that empty it, and jobs."""
