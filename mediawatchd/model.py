@@ -26,6 +26,7 @@ All paths are bytes. A directory path always ends with a slash, so that "below" 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -48,6 +49,7 @@ WALKED = 1
 ASKED = 2
 """Priority of what only a phash job wants."""
 
+MAX_INTEGER = (1 << 63) - 1
 SECOND = 1_000_000_000
 """Nanoseconds in a second; times inside the daemon are integers of nanoseconds."""
 
@@ -60,6 +62,22 @@ class Stamp(NamedTuple):
     ctime_ns: int | None
     inode: int | None
     links: int | None
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """The stamp of a file, with each number brought into the signed 64 bits that SQLite can keep.
+
+    Inodes use all 64 bits on some file systems, and a date after 2262 does not fit nanoseconds: what is compared
+    with a stored stamp must have gone through here.
+    """
+    inode = status.st_ino
+    return Stamp(
+        status.st_size,
+        max(-MAX_INTEGER, min(MAX_INTEGER, status.st_mtime_ns)),
+        max(-MAX_INTEGER, min(MAX_INTEGER, status.st_ctime_ns)),
+        inode if inode <= MAX_INTEGER else inode - (1 << 64),
+        status.st_nlink,
+    )
 
 
 class Former(NamedTuple):
