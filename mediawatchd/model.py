@@ -26,9 +26,11 @@ All paths are bytes. A directory path always ends with a slash, so that "below" 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import os
 
 MediaType = Literal["video", "vr", "audio"]
 RootState = Literal["online", "offline", "replaced", "error"]

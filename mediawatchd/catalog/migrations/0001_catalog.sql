@@ -185,7 +185,7 @@ CREATE VIEW files AS SELECT
     ) AS root,
     f.size AS file_size,
     strftime('%Y-%m-%dT%H:%M:%S', (f.mtime_ns - ((f.mtime_ns % 1000000000) + 1000000000) % 1000000000) / 1000000000, 'unixepoch')
-        || iif(f.mtime_ns / 1000 % 1000000 = 0, '', printf('.%06d', (((f.mtime_ns % 1000000000) + 1000000000) % 1000000000) / 1000))
+        || iif(((f.mtime_ns % 1000000000) + 1000000000) % 1000000000 / 1000 = 0, '', printf('.%06d', (((f.mtime_ns % 1000000000) + 1000000000) % 1000000000) / 1000))
         || '+00:00' AS modified_date,
     f.mtime_ns,
     f.media_type,
