@@ -129,6 +129,17 @@ class Report(NamedTuple):
     mounts: int = 0
 
 
+class DirectoryMove(NamedTuple):
+    """A known directory seen at another path; the observer has seen that it is no longer at `former`."""
+
+    root_id: int
+    directory_id: int
+    former: bytes
+    path: bytes
+    place: Place
+    at_ns: int
+
+
 class Task(NamedTuple):
     """One file for one worker; `lacks` says what it is for."""
 

@@ -66,6 +66,7 @@ CREATE TABLE media_files (
     bitrate INTEGER,
     problem TEXT,
     problem_reason TEXT,
+    problem_lacks INTEGER,                              -- the bit of what was attempted
     problem_since INTEGER,
     -- the row's life
     first_seen INTEGER NOT NULL,
@@ -132,7 +133,6 @@ CREATE TABLE history (
     seq INTEGER PRIMARY KEY,
     time REAL NOT NULL,
     event TEXT NOT NULL,
-    file_id INTEGER,
     path BLOB,
     former BLOB,
     detail TEXT
@@ -153,25 +153,31 @@ CREATE TABLE totals (
     phashed INTEGER NOT NULL DEFAULT 0,
     pending_phash INTEGER NOT NULL DEFAULT 0,
     problems INTEGER NOT NULL DEFAULT 0,
+    absent INTEGER NOT NULL DEFAULT 0,
     held INTEGER NOT NULL DEFAULT 0,
     missing INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE VIEW contributions AS SELECT
-    id, directory_id,
-    missing_since IS NULL AND NOT hidden AS files,
-    iif(missing_since IS NULL AND NOT hidden, size, 0) AS bytes,
-    missing_since IS NULL AND NOT hidden AND media_type <> 'audio' AS videos,
-    missing_since IS NULL AND NOT hidden AND media_type = 'audio' AS audio,
-    missing_since IS NULL AND NOT hidden AND quick_hash IS NOT NULL AS quick_hashed,
-    missing_since IS NULL AND NOT hidden AND lacks & 1 = 1 AS pending_quick_hash,
-    missing_since IS NULL AND NOT hidden AND lacks & 2 = 2 AS pending_probe,
-    missing_since IS NULL AND NOT hidden AND video_phash IS NOT NULL AS phashed,
-    missing_since IS NULL AND NOT hidden AND lacks & 4 = 4 AS pending_phash,
-    missing_since IS NULL AND NOT hidden AND problem IS NOT NULL AS problems,
-    missing_since IS NULL AND NOT hidden AND held AS held,
-    missing_since IS NOT NULL AND NOT hidden AS missing
-FROM media_files;
+    f.id,
+    f.directory_id,
+    d.root_id,
+    f.missing_since IS NULL AS files,
+    iif(f.missing_since IS NULL, f.size, 0) AS bytes,
+    f.missing_since IS NULL AND f.media_type <> 'audio' AS videos,
+    f.missing_since IS NULL AND f.media_type = 'audio' AS audio,
+    f.missing_since IS NULL AND f.quick_hash IS NOT NULL AS quick_hashed,
+    f.missing_since IS NULL AND f.lacks & 1 = 1 AS pending_quick_hash,
+    f.missing_since IS NULL AND f.lacks & 2 = 2 AS pending_probe,
+    f.missing_since IS NULL AND f.video_phash IS NOT NULL AS phashed,
+    f.missing_since IS NULL AND f.lacks & 4 = 4 AS pending_phash,
+    f.missing_since IS NULL AND f.problem IS NOT NULL AS problems,
+    f.missing_since IS NULL AND f.absent_ns IS NOT NULL AS absent,
+    f.missing_since IS NULL AND f.held AS held,
+    f.missing_since IS NOT NULL AS missing
+FROM media_files AS f
+JOIN directories AS d ON d.id = f.directory_id
+WHERE NOT f.hidden;
 
 -- For other programs: one row per configured file, present or missing.
 CREATE VIEW files AS SELECT

@@ -1,0 +1,74 @@
+"""The writer's queue: bounded by how much it holds, not by how many messages.
+
+Who puts waits while it is full, so that nothing upstream needs a bound of its own; the writer takes whatever
+came within a moment as one batch.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import Generic, TypeVar
+
+Message = TypeVar("Message")
+
+
+class Inbox(Generic[Message]):
+    """Used by many threads that put and one that takes."""
+
+    def __init__(self, *, capacity: int) -> None:
+        self._capacity = capacity
+        self._changed = threading.Condition()
+        # Guarded by _changed:
+        self._messages: deque[tuple[Message, int]] = deque()
+        self._weight = 0
+        self._closed = False
+
+    def put(self, message: Message, weight: int, *, urgent: bool = False) -> bool:
+        """Wait until there is room, then add; False when the inbox was closed. Urgent messages do not wait."""
+        with self._changed:
+            while self._weight >= self._capacity and not self._closed and not urgent:
+                self._changed.wait()
+            if self._closed:
+                return False
+            self._messages.append((message, weight))
+            self._weight += weight
+            self._changed.notify_all()
+            return True
+
+    def take(self, *, weight: int, linger_seconds: float, timeout_seconds: float | None) -> list[Message] | None:
+        """Wait for a message and take what comes within `linger_seconds`, up to about `weight`.
+
+        An empty list after the time-out; None when closed and empty.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._messages or self._closed, timeout_seconds):
+                return []
+            end = time.monotonic() + linger_seconds
+            while self._weight < weight and not self._closed:
+                left = end - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    break
+            if not self._messages:
+                return None
+            taken: list[Message] = []
+            total = 0
+            while self._messages and total < weight:
+                message, size = self._messages.popleft()
+                taken.append(message)
+                total += size
+            self._weight -= total
+            self._changed.notify_all()
+            return taken
+
+    def close(self) -> None:
+        """Accept nothing more; what is there is still taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def statistics(self) -> tuple[int, int]:
+        """How much it holds, and its capacity."""
+        with self._changed:
+            return self._weight, self._capacity

@@ -1,0 +1,167 @@
+"""When a file that is not there becomes missing, when too many at once are held, and when rows are purged.
+
+Used by the writer thread only. A wrong delete is worse than a late one: an absence is remembered at the
+first look and believed at a second one, at least twice the settle time later, and only while the mount table
+is the one under which the looks were made.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from mediawatchd.catalog.directories import below, parent_path
+from mediawatchd.catalog.rows import COLUMNS, FileRow, present_file
+from mediawatchd.catalog.transaction import Look, Transaction
+from mediawatchd.model import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mediawatchd.catalog.directories import DirectoryRow
+    from mediawatchd.model import Report
+
+HOUR_NS = 3600 * SECOND
+
+
+class Missing:
+    """Decides on absences; remembers for an hour how many files of a root went."""
+
+    def __init__(self, *, mounts_unchanged: Callable[[int], bool]) -> None:
+        self._mounts_unchanged = mounts_unchanged
+        self._recent: dict[int, deque[tuple[int, int]]] = {}
+
+    def apply(self, tx: Transaction, report: Report, directory: DirectoryRow) -> None:
+        """Take the absences of a report."""
+        if not self._mounts_unchanged(report.mounts) or directory.filesystem_id != report.place.filesystem_id:
+            return
+        due = []
+        for name in report.absent:
+            row = present_file(tx.connection, directory.id, name)
+            if row is None or report.at_ns < row.fact_ns or row.held:
+                continue
+            if row.absent_ns is None:
+                tx.store(row, row._replace(absent_ns=report.at_ns, fact_ns=report.at_ns))
+                tx.looks.append(Look(report.root_id, report.directory, name, 2 * tx.policy.settle_ns))
+            elif report.at_ns - row.absent_ns >= 2 * tx.policy.settle_ns:
+                due.append(row)
+        if due:
+            self._decide(tx, report.root_id, due)
+        for path in report.absent_directories:
+            self._directory_absent(tx, report, path)
+
+    def _directory_absent(self, tx: Transaction, report: Report, path: bytes) -> None:
+        directory = tx.directories.present(path)
+        if directory is None or report.at_ns < directory.fact_ns:
+            return
+        if directory.absent_ns is None:
+            tx.connection.execute(
+                "UPDATE directories SET absent_ns = ?, fact_ns = ? WHERE id = ?",
+                (report.at_ns, report.at_ns, directory.id),
+            )
+            tx.directories.clear()
+            parent = parent_path(path)
+            tx.looks.append(Look(report.root_id, parent, path[len(parent) : -1], 2 * tx.policy.settle_ns))
+            return
+        if report.at_ns - directory.absent_ns < 2 * tx.policy.settle_ns:
+            return
+        # Only what was seen on the file system that is there now: another one may be unmounted, not deleted.
+        there = (*below(path), report.place.filesystem_id)
+        rows = tx.connection.execute(
+            f"SELECT {', '.join('f.' + column for column in FileRow._fields)} FROM directories AS d "
+            "JOIN media_files AS f ON f.directory_id = d.id "
+            "WHERE d.path >= ? AND d.path < ? AND NOT d.gone AND d.filesystem_id IS ? AND f.missing_since IS NULL",
+            there,
+        ).fetchall()
+        files = [FileRow._make(row) for row in rows]
+        if files and not self._decide(tx, report.root_id, [row for row in files if not row.held]):
+            tx.connection.execute("UPDATE directories SET absent_ns = NULL WHERE id = ?", (directory.id,))
+        else:
+            tx.connection.execute(
+                "UPDATE directories SET gone = 1, absent_ns = NULL WHERE path >= ? AND path < ? AND NOT gone "
+                "AND filesystem_id IS ? "
+                "AND NOT EXISTS ("
+                "SELECT 1 FROM media_files WHERE directory_id = directories.id AND missing_since IS NULL)",
+                there,
+            )
+        tx.directories.clear()
+
+    def _decide(self, tx: Transaction, root_id: int, rows: list[FileRow]) -> bool:
+        """Make the rows missing, or hold them; True when they became missing."""
+        if self._too_many(tx, root_id, len(rows)):
+            for row in rows:
+                tx.store(row, row._replace(held=1, absent_ns=row.absent_ns or tx.now_ns))
+            tx.tell("held", root_id, tx.roots[root_id].path, detail=f"{len(rows)} files")
+            return False
+        make_missing(tx, rows)
+        self._recent.setdefault(root_id, deque()).append((tx.now_ns, len(rows)))
+        return True
+
+    def _too_many(self, tx: Transaction, root_id: int, files: int) -> bool:
+        if tx.policy.hold_share is None:
+            return False
+        recent = self._recent.setdefault(root_id, deque())
+        while recent and tx.now_ns - recent[0][0] > HOUR_NS:
+            recent.popleft()
+        gone = sum(count for _, count in recent)
+        totals = tx.totals.of(root_id)
+        waiting = totals["absent"] + self._below_absent_directories(tx, root_id)
+        going = gone + max(files, waiting)
+        return going > tx.policy.hold_files and going > tx.policy.hold_share * (totals["files"] + gone)
+
+    def _below_absent_directories(self, tx: Transaction, root_id: int) -> int:
+        count = 0
+        for (path,) in tx.connection.execute(
+            "SELECT path FROM directories WHERE absent_ns IS NOT NULL AND NOT gone AND root_id = ?", (root_id,)
+        ).fetchall():
+            count += tx.connection.execute(
+                "SELECT count(*) FROM directories AS d JOIN media_files AS f ON f.directory_id = d.id "
+                "WHERE d.path >= ? AND d.path < ? AND NOT d.gone AND f.missing_since IS NULL AND f.absent_ns IS NULL",
+                below(path),
+            ).fetchone()[0]
+        return count
+
+
+def make_missing(tx: Transaction, rows: Iterable[FileRow], detail: str | None = None) -> None:
+    """The rows keep everything they know; only their paths are free again."""
+    for row in rows:
+        directory = tx.directory(row)
+        root = tx.roots[directory.root_id] if directory.root_id is not None else None
+        tx.store(
+            row,
+            row._replace(
+                missing_since=int(tx.time),
+                missing_online_ns=root.online_ns if root else 0,
+                missing_walks=root.walks if root else 0,
+                absent_ns=None,
+                held=0,
+                fact_ns=tx.now_ns,
+            ),
+        )
+        tx.tell("missing", directory.root_id, directory.path + row.name, detail=detail)
+
+
+def confirm(tx: Transaction, root_id: int) -> int:
+    """A person says that the held files are gone. Returns how many there were."""
+    rows = tx.connection.execute(
+        f"SELECT {COLUMNS} FROM media_files WHERE absent_ns IS NOT NULL AND missing_since IS NULL AND held "
+        "AND directory_id IN (SELECT id FROM directories WHERE root_id = ?)",
+        (root_id,),
+    ).fetchall()
+    make_missing(tx, map(FileRow._make, rows), detail="confirmed")
+    return len(rows)
+
+
+def purge(tx: Transaction) -> int:
+    """Forget rows missing for longer than the policy keeps them, on a root walked twice since. Returns how many."""
+    rows = tx.connection.execute(
+        f"SELECT {', '.join('f.' + column for column in FileRow._fields)} FROM media_files AS f "
+        "JOIN directories AS d ON d.id = f.directory_id JOIN roots AS r ON r.id = d.root_id "
+        "WHERE f.missing_since IS NOT NULL AND r.configured "
+        "AND r.online_ns - f.missing_online_ns > ? AND r.walks - f.missing_walks >= 2",
+        (tx.policy.keep_ns,),
+    ).fetchall()
+    for row in map(FileRow._make, rows):
+        tx.totals.add(tx.directory(row).root_id, row, -1)
+        tx.connection.execute("DELETE FROM media_files WHERE id = ?", (row.id,))
+    return len(rows)

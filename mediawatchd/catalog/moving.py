@@ -1,0 +1,64 @@
+"""Directories that moved: one write a directory, none a file. Used by the writer thread only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediawatchd.catalog.directories import DirectoryRow, below
+from mediawatchd.catalog.missing import make_missing
+from mediawatchd.catalog.rows import COLUMNS, FileRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mediawatchd.catalog.transaction import Transaction
+    from mediawatchd.model import DirectoryMove
+
+
+def apply_moves(tx: Transaction, moves: Sequence[DirectoryMove]) -> None:
+    """Carry out the moves that are still true of the rows; two directories that swapped names swap paths.
+
+    All movers leave their paths before the first arrives, as paths are unique among what is present.
+    """
+    moving = [(move, row) for move in moves if (row := _row(tx, move)) is not None]
+    leaving = {row.id for _, row in moving}
+    for move, row in moving:
+        if not row.gone:
+            tx.directories.rename(row, b"\0%d/" % row.id, row.root_id)
+        standing = tx.directories.present(move.path)
+        if standing is not None and standing.id not in leaving:
+            _overwrite(tx, standing)
+    for move, row in moving:
+        root = tx.roots[move.root_id]
+        away = row if row.gone else tx.directories.by_id(row.id)
+        tx.directories.move(away, root, move.path)
+        tx.totals.carry(tx.connection, below(move.path), row.root_id, root.id)
+        tx.connection.execute(
+            "UPDATE directories SET filesystem_id = ?, inode = ?, fact_ns = ? WHERE id = ?",
+            (*move.place, move.at_ns, row.id),
+        )
+        tx.directories.clear()
+        tx.tell("moved", root.id, move.path, former=move.former, detail="directory")
+
+
+def _row(tx: Transaction, move: DirectoryMove) -> DirectoryRow | None:
+    row = tx.directories.by_id(move.directory_id)
+    root = tx.roots.get(move.root_id)
+    if row.path != move.former or row.fact_ns > move.at_ns or root is None or not root.configured:
+        return None
+    return row
+
+
+def _overwrite(tx: Transaction, directory: DirectoryRow) -> None:
+    """Another known directory has taken this one's path: what was in it is remembered as missing."""
+    rows = tx.connection.execute(
+        f"SELECT {COLUMNS} FROM media_files WHERE missing_since IS NULL AND directory_id IN ("
+        "SELECT id FROM directories WHERE path >= ? AND path < ? AND NOT gone)",
+        below(directory.path),
+    ).fetchall()
+    make_missing(tx, map(FileRow._make, rows), detail="overwritten")
+    tx.connection.execute(
+        "UPDATE directories SET gone = 1, absent_ns = NULL WHERE path >= ? AND path < ? AND NOT gone",
+        below(directory.path),
+    )
+    tx.directories.clear()

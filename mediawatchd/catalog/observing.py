@@ -1,0 +1,231 @@
+"""What a report means: new, changed, moved, restored, missing. Decided inside the writer's transaction.
+
+Used by the writer thread only; it never touches the disk. A fact older than the row's last fact is dropped.
+Ids follow content: a known file found under another name keeps its row, and a row whose name was taken over
+by another known file becomes missing unless it turns up in the same set of reports.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediawatchd.catalog.legacy import same_time
+from mediawatchd.catalog.missing import Missing, make_missing
+from mediawatchd.catalog.rows import FileRow, everything, file_by_id, is_text, missing_files, present_file
+from mediawatchd.model import LIVE, QUICK_HASH, SECOND, Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mediawatchd.catalog.directories import DirectoryRow
+    from mediawatchd.catalog.transaction import Transaction
+    from mediawatchd.model import Found, Report
+
+LONGEST_SETTLE_NS = 300 * SECOND
+
+_INSERT = (
+    "INSERT INTO media_files (directory_id, name, name_is_text, media_type, size, mtime_ns, ctime_ns, inode, links, "
+    "fact_ns, due_ns, priority, lacks, first_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+class Observing:
+    """Applies reports; the only state is what `Missing` remembers for its breaker."""
+
+    def __init__(self, *, mounts_unchanged: Callable[[int], bool]) -> None:
+        self._missing = Missing(mounts_unchanged=mounts_unchanged)
+
+    def apply(self, tx: Transaction, reports: Iterable[Report]) -> None:
+        """Take the reports of one set of looks: creations first, absences after them."""
+        displaced: set[int] = set()
+        seen: list[tuple[Report, DirectoryRow]] = []
+        for report in reports:
+            root = tx.roots.get(report.root_id)
+            if root is None or not root.configured:
+                continue
+            directory = tx.directories.ensure(root, report.directory, report.place, report.at_ns)
+            seen.append((report, directory))
+            if tx.directories.is_new(directory.id) and not any(found.former for found in report.found):
+                _insert(tx, report, directory, report.found)
+                continue
+            for found in report.found:
+                _observe(tx, report, directory, found, displaced)
+        rows = [row for file_id in displaced if (row := file_by_id(tx.connection, file_id)) is not None]
+        make_missing(tx, [row for row in rows if row.missing_since is not None], detail="overwritten")
+        for report, directory in seen:
+            if report.absent or report.absent_directories:
+                self._missing.apply(tx, report, directory)
+
+
+def _observe(tx: Transaction, report: Report, directory: DirectoryRow, found: Found, displaced: set[int]) -> None:
+    row = present_file(tx.connection, directory.id, found.name)
+    if row is not None and report.at_ns < row.fact_ns:
+        return
+    if row is not None and _same_content(row, found.stamp):
+        _seen_again(tx, report, row, found)
+        return
+    former = _former(tx, report, found)
+    if former is not None:
+        if row is not None:
+            # Off the path without a word: it may turn up under another name in this very set.
+            displaced.add(row.id)
+            tx.store(row, row._replace(missing_since=int(tx.time)))
+        displaced.discard(former.id)
+        _move(tx, report, directory, former, found)
+    elif row is not None:
+        _changed(tx, report, row, found)
+    else:
+        gone = missing_files(tx.connection, directory.id, found.name)
+        remembered = [row for row in gone if _same_content(row, found.stamp)]
+        if remembered and remembered[0].fact_ns <= report.at_ns:
+            _restore(tx, report, remembered[0], found)
+        else:
+            _insert(tx, report, directory, (found,))
+
+
+def _insert(tx: Transaction, report: Report, directory: DirectoryRow, found_files: Iterable[Found]) -> None:
+    now = int(tx.time)
+    rows = []
+    for found in found_files:
+        lacks = everything(found.media_type)
+        rows.append(
+            (directory.id, found.name, is_text(found.name), found.media_type, *found.stamp, report.at_ns,
+             report.at_ns + found.settle_ns, report.priority, lacks, now)
+        )  # fmt: skip
+        tx.totals.insert(report.root_id, found.media_type, found.stamp.size)
+        tx.tell("added", report.root_id, directory.path + found.name)
+    tx.connection.executemany(_INSERT, rows)
+    tx.discovered += len(rows)
+
+
+def _seen_again(tx: Transaction, report: Report, row: FileRow, found: Found) -> None:
+    """Same content as far as size and time say; the rest of the stamp may have moved."""
+    new = row._replace(absent_ns=None, held=0, hidden=0)
+    stamp = _merged(row.stamp, found.stamp)
+    if stamp != row.stamp:
+        new = _restamped(new, stamp, report.at_ns + found.settle_ns)._replace(fact_ns=report.at_ns)
+    elif report.priority == LIVE and row.lacks & QUICK_HASH and row.problem is None:
+        # Closed at last, or touched again without a change: wait for the quiet that this hint asks for.
+        new = new._replace(due_ns=report.at_ns + found.settle_ns, priority=LIVE)
+    tx.store(row, new)
+
+
+def _changed(tx: Transaction, report: Report, row: FileRow, found: Found) -> None:
+    restless = bool(row.lacks & QUICK_HASH)
+    attempts = row.attempts + 1 if restless else 0
+    settle_ns = min(LONGEST_SETTLE_NS, found.settle_ns << min(attempts, 20)) if found.settle_ns else 0
+    if not restless:
+        tx.tell("changed", report.root_id, tx.path(row))
+    tx.store(
+        row,
+        _forgotten(row, found)._replace(
+            fact_ns=report.at_ns,
+            due_ns=report.at_ns + settle_ns,
+            priority=report.priority,
+            attempts=attempts,
+        ),
+    )
+    drop_probe(tx, row.id)
+
+
+def _move(tx: Transaction, report: Report, directory: DirectoryRow, row: FileRow, found: Found) -> None:
+    former = tx.path(row)
+    tx.store(
+        row,
+        row._replace(
+            directory_id=directory.id,
+            name=found.name,
+            fact_ns=report.at_ns,
+            absent_ns=None,
+            held=0,
+            hidden=0,
+            missing_since=None,
+            missing_online_ns=None,
+            missing_walks=None,
+        ).with_stamp(_merged(row.stamp, found.stamp)),
+    )
+    if former != directory.path + found.name:
+        tx.tell("moved", report.root_id, directory.path + found.name, former=former)
+
+
+def _restore(tx: Transaction, report: Report, row: FileRow, found: Found) -> None:
+    back = row._replace(missing_since=None, missing_online_ns=None, missing_walks=None, hidden=0, fact_ns=report.at_ns)
+    stamp = _merged(row.stamp, found.stamp)
+    if stamp != row.stamp:
+        back = _restamped(back, stamp, report.at_ns + found.settle_ns)
+    tx.store(row, back)
+    tx.tell("restored", report.root_id, tx.path(row))
+
+
+def _former(tx: Transaction, report: Report, found: Found) -> FileRow | None:
+    """The row that the observer believes has moved here, if it still stands where the observer saw it gone."""
+    if found.former is None:
+        return None
+    row = file_by_id(tx.connection, found.former.file_id)
+    if row is None or row.fact_ns > report.at_ns or row.name != found.former.name:
+        return None
+    directory = tx.directory(row)
+    stamp = found.stamp
+    if (
+        directory.path != found.former.directory
+        or directory.filesystem_id != report.place.filesystem_id
+        or (row.inode, row.size, row.mtime_ns) != (stamp.inode, stamp.size, stamp.mtime_ns)
+    ):
+        return None
+    return row
+
+
+def _same_content(row: FileRow, stamp: Stamp) -> bool:
+    if row.size != stamp.size:
+        return False
+    if row.ctime_ns is None:  # an upgraded row: its time was kept in microseconds
+        return same_time(stamp.mtime_ns, row.mtime_ns)
+    return row.mtime_ns == stamp.mtime_ns
+
+
+def _merged(stored: Stamp, found: Stamp) -> Stamp:
+    """The stamp to keep: a field that means nothing on this file system is None in `found` and stays as it was."""
+    return Stamp(
+        found.size,
+        found.mtime_ns,
+        *(was if now is None else now for was, now in zip(stored[2:], found[2:], strict=True)),
+    )
+
+
+def _restamped(row: FileRow, stamp: Stamp, due_ns: int) -> FileRow:
+    """Fields that were empty are filled in; one that differs means that the quick hash must be taken again."""
+    differs = any(was is not None and was != now for was, now in zip(row.stamp[2:], stamp[2:], strict=True))
+    new = row.with_stamp(stamp)
+    if not differs or row.quick_hash is None:
+        return new
+    return new._replace(
+        former_quick_hash=row.quick_hash, quick_hash=None, lacks=row.lacks | QUICK_HASH, due_ns=due_ns, attempts=0
+    )
+
+
+def _forgotten(row: FileRow, found: Found) -> FileRow:
+    """The row of a file whose content is another one now."""
+    return row._replace(
+        media_type=found.media_type,
+        lacks=everything(found.media_type),
+        quick_hash=None,
+        former_quick_hash=None,
+        hashed_at=None,
+        video_phash=None,
+        problem=None,
+        problem_reason=None,
+        problem_lacks=None,
+        problem_since=None,
+        absent_ns=None,
+        held=0,
+        hidden=0,
+    ).with_stamp(found.stamp)
+
+
+def drop_probe(tx: Transaction, file_id: int) -> None:
+    """Forget what was probed: it belonged to other bytes."""
+    tx.connection.execute(
+        "UPDATE media_files SET container_format = NULL, duration = NULL, bitrate = NULL WHERE id = ?", (file_id,)
+    )
+    for table in ("video_metadata", "audio_metadata", "vr_metadata"):
+        tx.connection.execute(f"DELETE FROM {table} WHERE file_id = ?", (file_id,))

@@ -1,0 +1,220 @@
+"""What the workers found, written where the file id and the stamp they read under still match.
+
+Used by the writer thread only. An outcome under another stamp than the row's is dropped: the row was changed
+while the worker read, and is offered again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediawatchd.catalog.observing import drop_probe
+from mediawatchd.catalog.rows import COLUMNS, FileRow, everything, file_by_id
+from mediawatchd.catalog.transaction import Look, Transaction
+from mediawatchd.model import (
+    PROBE,
+    QUICK_HASH,
+    SECOND,
+    Failed,
+    Hashed,
+    Outcome,
+    Probed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FIRST_RETRY_NS = 60 * SECOND
+LONGEST_RETRY_NS = 6 * 3600 * SECOND
+
+_PLAIN_HASH = (
+    "UPDATE media_files SET quick_hash = ?, hashed_at = ?, lacks = lacks & ~1, attempts = 0 "
+    "WHERE id = ? AND size = ? AND mtime_ns = ? AND ctime_ns IS ? AND inode IS ? AND links IS ? "
+    "AND lacks & 1 = 1 AND quick_hash IS NULL AND former_quick_hash IS NULL "
+    "AND problem IS NULL AND missing_since IS NULL AND NOT hidden RETURNING directory_id"
+)
+
+
+def apply(tx: Transaction, outcomes: Sequence[Outcome]) -> None:
+    """Take the outcomes in order."""
+    for outcome in outcomes:
+        tx.released.append(outcome.file_id)
+        if isinstance(outcome, Hashed):
+            tx.hashed_bytes += outcome.size_read
+            if not tx.totals.remembers_missing() and _plainly_hashed(tx, outcome):
+                tx.count("hashed")
+                continue
+        row = file_by_id(tx.connection, outcome.file_id)
+        if row is None or row.missing_since is not None:
+            tx.count("vanished")
+        elif row.stamp != outcome.stamp:
+            tx.count("changed")
+        elif isinstance(outcome, Hashed):
+            _hashed(tx, row, outcome)
+        elif isinstance(outcome, Probed):
+            _probed(tx, row, outcome)
+        elif isinstance(outcome, Failed):
+            _failed(tx, row, outcome)
+        else:
+            _look_again(tx, row)
+
+
+def _plainly_hashed(tx: Transaction, outcome: Hashed) -> bool:
+    """The ordinary case in one statement: a row that nothing else is known of."""
+    done = tx.connection.execute(
+        _PLAIN_HASH, (outcome.quick_hash, int(tx.time), outcome.file_id, *outcome.stamp)
+    ).fetchone()
+    if done is None:
+        return False
+    root_id = tx.directories.by_id(done[0]).root_id
+    if root_id is not None:
+        tx.totals.quick_hashed(root_id, 1)
+    return True
+
+
+def _hashed(tx: Transaction, row: FileRow, outcome: Hashed) -> None:
+    tx.count("hashed")
+    new = _without_problem(row, QUICK_HASH)._replace(
+        quick_hash=outcome.quick_hash,
+        former_quick_hash=None,
+        hashed_at=int(tx.time),
+        lacks=row.lacks & ~QUICK_HASH,
+        attempts=0,
+    )
+    if row.former_quick_hash not in {None, outcome.quick_hash}:
+        # Same size, same time, other bytes: nothing that was known of the old content holds.
+        new = new._replace(lacks=everything(row.media_type) & ~QUICK_HASH, video_phash=None)
+        drop_probe(tx, row.id)
+        tx.tell("changed", tx.directory(row).root_id, tx.path(row))
+    elif row.former_quick_hash is None and (former := _same_content_missing(tx, row, outcome.quick_hash)) is not None:
+        _recognise(tx, row, former, outcome)
+        return
+    tx.store(row, new)
+
+
+def _same_content_missing(tx: Transaction, row: FileRow, quick_hash: bytes) -> FileRow | None:
+    """The one missing row on a configured root with this content; None when there is none, or more than one."""
+    rows = tx.connection.execute(
+        f"SELECT {COLUMNS} FROM media_files WHERE substr(quick_hash, 1, 8) = substr(?, 1, 8) AND quick_hash = ? "
+        "AND missing_since IS NOT NULL AND size = ? AND NOT hidden LIMIT 2",
+        (quick_hash, quick_hash, row.size),
+    ).fetchall()
+    if len(rows) != 1:
+        return None
+    former = FileRow._make(rows[0])
+    root_id = tx.directory(former).root_id
+    return former if root_id in tx.online else None
+
+
+def _recognise(tx: Transaction, row: FileRow, former: FileRow, outcome: Hashed) -> None:
+    """A new path turns out to hold what is missing elsewhere: the missing row moves here, with all it knows."""
+    path, old_path = tx.path(row), tx.path(former)
+    tx.totals.add(tx.directory(row).root_id, row, -1)
+    tx.connection.execute("DELETE FROM media_files WHERE id = ?", (row.id,))
+    tx.store(
+        former,
+        former._replace(
+            directory_id=row.directory_id,
+            name=row.name,
+            fact_ns=row.fact_ns,
+            quick_hash=outcome.quick_hash,
+            former_quick_hash=None,
+            lacks=former.lacks & ~QUICK_HASH,
+            attempts=0,
+            missing_since=None,
+            missing_online_ns=None,
+            missing_walks=None,
+        ).with_stamp(row.stamp),
+    )
+    tx.tell("moved", tx.directory(row).root_id, path, former=old_path)
+
+
+def _probed(tx: Transaction, row: FileRow, outcome: Probed) -> None:
+    tx.count("probed")
+    probe = outcome.probe
+    drop_probe(tx, row.id)
+    tx.connection.execute(
+        "UPDATE media_files SET container_format = ?, duration = ?, bitrate = ? WHERE id = ?",
+        (probe.container_format, probe.duration, probe.bitrate, row.id),
+    )
+    video, audio, vr = probe.video, probe.audio, probe.vr
+    if video is not None:
+        tx.connection.execute(
+            "INSERT INTO video_metadata VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                row.id,
+                video.codec,
+                video.width,
+                video.height,
+                video.frame_rate,
+                video.rotation,
+                video.bit_depth,
+                video.hdr,
+            ),
+        )
+    if audio is not None:
+        tx.connection.execute(
+            "INSERT INTO audio_metadata VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                row.id,
+                audio.codec,
+                audio.channels,
+                audio.sample_rate,
+                audio.title,
+                audio.artist,
+                audio.album,
+                audio.track,
+            ),
+        )
+    if vr is not None:
+        tx.connection.execute(
+            "INSERT INTO vr_metadata VALUES (?, ?, ?, ?, ?)",
+            (row.id, vr.projection, vr.stereo_mode, vr.field_of_view, vr.source),
+        )
+    media_type = row.media_type
+    if media_type != "audio":
+        media_type = "vr" if vr is not None else "video"
+    tx.store(row, _without_problem(row, PROBE)._replace(lacks=row.lacks & ~PROBE, media_type=media_type, attempts=0))
+
+
+def _failed(tx: Transaction, row: FileRow, outcome: Failed) -> None:
+    tx.count("failed")
+    problem = outcome.problem
+    new = row._replace(
+        problem=problem.text,
+        problem_reason=problem.reason,
+        problem_lacks=outcome.lacks,
+        problem_since=row.problem_since or int(tx.time),
+    )
+    if outcome.final:
+        new = new._replace(lacks=row.lacks & ~outcome.lacks, attempts=0)
+    else:
+        wait_ns = min(LONGEST_RETRY_NS, FIRST_RETRY_NS << min(row.attempts, 20))
+        new = new._replace(due_ns=tx.now_ns + wait_ns, attempts=row.attempts + 1)
+    tx.store(row, new)
+    if row.problem != problem.text:
+        tx.tell("problem", tx.directory(row).root_id, tx.path(row), detail=problem.text)
+
+
+def _look_again(tx: Transaction, row: FileRow) -> None:
+    """The disk no longer agrees with the row: whoever watches the root looks again, and the file settles anew."""
+    tx.count("changed")
+    tx.store(row, row._replace(due_ns=tx.now_ns + tx.policy.settle_ns))
+    directory = tx.directory(row)
+    if directory.root_id is not None:
+        tx.looks.append(Look(directory.root_id, directory.path, row.name, 0))
+
+
+def _without_problem(row: FileRow, lacks: int) -> FileRow:
+    """The row without the problem that an earlier attempt at `lacks` had."""
+    if row.problem_lacks != lacks:
+        return row
+    return row._replace(problem=None, problem_reason=None, problem_lacks=None, problem_since=None)
+
+
+def ask_again(tx: Transaction, file_ids: Sequence[int]) -> None:
+    """A person asks: rows with a problem are offered again at once."""
+    for file_id in file_ids:
+        row = file_by_id(tx.connection, file_id)
+        if row is not None and row.problem_lacks is not None and row.missing_since is None:
+            tx.store(row, row._replace(lacks=row.lacks | row.problem_lacks, due_ns=tx.now_ns, attempts=0))

@@ -1,0 +1,139 @@
+"""Rows of `roots` and `filesystems`: which folders are configured, and what was seen mounted there.
+
+The functions that take a transaction run on the writer thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediawatchd.catalog.directories import below, parent_path
+from mediawatchd.catalog.transaction import RootRow, Transaction, get_state, set_state
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+
+_COLUMNS = "id, path, configured, filesystem_id, online_ns, walks, last_reconcile"
+
+
+def load_roots(connection: sqlite3.Connection) -> dict[int, RootRow]:
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM roots")
+    return {row[0]: RootRow._make(row) for row in rows}
+
+
+def configure(tx: Transaction, paths: Sequence[bytes]) -> dict[bytes, int]:
+    """Make `paths` the configured roots; rows of the others are hidden and kept. Returns the id of each path."""
+    ids = {}
+    tx.connection.execute("UPDATE roots SET configured = 0")
+    for path in paths:
+        tx.connection.execute(
+            "INSERT INTO roots (path) VALUES (?) ON CONFLICT (path) DO UPDATE SET configured = 1", (path,)
+        )
+        ids[path] = tx.connection.execute("SELECT id FROM roots WHERE path = ?", (path,)).fetchone()[0]
+    _reload(tx)
+    for path, root_id in ids.items():
+        _adopt(tx, root_id, path)
+    return ids
+
+
+def _adopt(tx: Transaction, root_id: int, path: bytes) -> None:
+    """What lies below a root belongs to it, whoever's it was: a root may have been narrowed, widened or upgraded."""
+    others = tx.connection.execute(
+        "SELECT DISTINCT root_id FROM directories WHERE path >= ? AND path < ? AND root_id IS NOT ?",
+        (*below(path), root_id),
+    ).fetchall()
+    if not others:
+        return
+    tx.connection.execute("UPDATE directories SET root_id = ? WHERE path >= ? AND path < ?", (root_id, *below(path)))
+    orphans = tx.connection.execute(
+        "SELECT id, path FROM directories WHERE path > ? AND path < ? AND parent_id IS NULL AND NOT gone", below(path)
+    ).fetchall()
+    tx.directories.clear()
+    for directory_id, orphan in orphans:
+        parent = tx.directories.ensure(tx.roots[root_id], parent_path(orphan), None, 0)
+        tx.connection.execute("UPDATE directories SET parent_id = ? WHERE id = ?", (parent.id, directory_id))
+    tx.directories.clear()
+    for other in {root_id, *(row[0] for row in others)}:
+        if other is not None:
+            tx.totals.recount(tx.connection, other)
+
+
+def filesystem_id(tx: Transaction, identity: str, kind: str) -> int:
+    """The id of a file system, given when it is first seen."""
+    tx.connection.execute("INSERT OR IGNORE INTO filesystems (identity, type) VALUES (?, ?)", (identity, kind))
+    row = tx.connection.execute("SELECT id FROM filesystems WHERE identity = ?", (identity,)).fetchone()
+    return int(row[0])
+
+
+def accept(tx: Transaction, root_id: int, filesystem: int | None) -> None:
+    """Take the file system that is mounted at a root for the root's own; rows of the former one may go missing."""
+    root = tx.roots[root_id]
+    tx.connection.execute("UPDATE roots SET filesystem_id = ? WHERE id = ?", (filesystem, root_id))
+    if root.filesystem_id is not None and filesystem is not None:
+        tx.connection.execute(
+            "UPDATE directories SET filesystem_id = ? WHERE root_id = ? AND filesystem_id = ?",
+            (filesystem, root_id, root.filesystem_id),
+        )
+        tx.directories.clear()
+    _reload(tx)
+
+
+def walked(tx: Transaction, root_id: int) -> None:
+    """A complete walk of the whole root has ended."""
+    tx.connection.execute(
+        "UPDATE roots SET walks = walks + 1, last_reconcile = ? WHERE id = ?", (int(tx.time), root_id)
+    )
+    _reload(tx)
+
+
+def add_online(tx: Transaction, root_ids: Sequence[int], nanoseconds: int) -> None:
+    """Let the purge's clock of the roots that are online go on."""
+    tx.connection.executemany(
+        "UPDATE roots SET online_ns = online_ns + ? WHERE id = ?", [(nanoseconds, root_id) for root_id in root_ids]
+    )
+    _reload(tx)
+
+
+def forget(tx: Transaction, root_id: int) -> int:
+    """Delete a root that is no longer configured, with all its rows. Returns how many files that were."""
+    count = tx.connection.execute(
+        "DELETE FROM media_files WHERE directory_id IN (SELECT id FROM directories WHERE root_id = ?)", (root_id,)
+    ).rowcount
+    tx.connection.execute(
+        "UPDATE directories SET parent_id = NULL WHERE parent_id IN (SELECT id FROM directories WHERE root_id = ?)",
+        (root_id,),
+    )
+    tx.connection.execute("DELETE FROM directories WHERE root_id = ?", (root_id,))
+    tx.connection.execute("DELETE FROM roots WHERE id = ?", (root_id,))
+    tx.directories.clear()
+    tx.totals.load(tx.connection)
+    _reload(tx)
+    return count
+
+
+def apply_rules(tx: Transaction, fingerprint: str, visible: Callable[[bytes, bytes], bool]) -> int:
+    """Hide rows that the rules leave out and show the others again, when the rules are not those of the last time.
+
+    `visible` takes the root's path and the file's. Returns how many rows changed. Reads every row.
+    """
+    if get_state(tx.connection, "rules") == fingerprint:
+        return 0
+    changed = []
+    for file_id, root, path, hidden in tx.connection.execute(
+        "SELECT f.id, r.path, CAST(d.path || f.name AS BLOB), f.hidden FROM media_files AS f "
+        "JOIN directories AS d ON d.id = f.directory_id JOIN roots AS r ON r.id = d.root_id WHERE r.configured"
+    ):
+        if hidden == visible(root, path):
+            changed.append((not hidden, file_id))
+    tx.connection.executemany("UPDATE media_files SET hidden = ? WHERE id = ?", changed)
+    if changed:
+        for root_id in tx.roots:
+            tx.totals.recount(tx.connection, root_id)
+    set_state(tx.connection, "rules", fingerprint)
+    return len(changed)
+
+
+def _reload(tx: Transaction) -> None:
+    tx.roots.clear()
+    tx.roots.update(load_roots(tx.connection))

@@ -1,0 +1,315 @@
+"""The one thread that writes the catalog.
+
+Messages (reports, moves, outcomes, calls) are applied in batches, one transaction each. When the disk is full or
+the database is locked, the batch is kept and tried again, and whoever has more to say waits. An item that cannot be
+applied is dropped with its reason in the log; it never ends the thread, and the next walk sees its file again.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+from mediawatchd.catalog import outcomes
+from mediawatchd.catalog.directories import Directories
+from mediawatchd.catalog.inbox import Inbox
+from mediawatchd.catalog.moving import apply_moves
+from mediawatchd.catalog.observing import Observing
+from mediawatchd.catalog.roots import load_roots
+from mediawatchd.catalog.totals import Totals
+from mediawatchd.catalog.transaction import Look, Policy, Transaction, get_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mediawatchd.catalog.clock import CatalogClock
+    from mediawatchd.catalog.database import Database
+    from mediawatchd.model import DirectoryMove, Event, Outcome, Report
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BATCH = 1_000
+LINGER_SECONDS = 0.05
+CAPACITY = 20_000
+CHECKPOINT_SECONDS = 60.0
+RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Heart(Protocol):
+    """How a thread shows that it still loops."""
+
+    def beat(self) -> None: ...
+    def idle(self) -> None: ...
+
+
+class Committed(NamedTuple):
+    """What a committed batch means for others; handed over on the writer thread."""
+
+    events: Sequence[Event]
+    looks: Sequence[Look]
+    released: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class WriterStatistics:
+    queued: int
+    capacity: int
+    batches: int
+    write_seconds: float
+    last_batch_seconds: float
+    discovered: int
+    results: Mapping[str, int]
+    hashed_bytes: int
+    dropped: int
+    trouble: str | None
+
+
+class _Call(Generic[T]):
+    def __init__(self, function: Callable[[Transaction], T]) -> None:
+        self.function = function
+        self.result: T
+        self.future: Future[T] = Future()
+
+
+class _Reports(NamedTuple):
+    reports: Sequence[Report]
+
+
+class _Outcomes(NamedTuple):
+    outcomes: Sequence[Outcome]
+
+
+_Message = _Call[Any] | _Reports | _Outcomes
+
+
+class Writer:
+    """Thread `writer`; owns the writing connection, the totals and the cache of directories."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: CatalogClock,
+        policy: Policy,
+        heart: Heart,
+        mounts_unchanged: Callable[[int], bool],
+        online: Callable[[], frozenset[int]],
+        listened: Callable[[], bool],
+        committed: Callable[[Committed], None],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._heart = heart
+        self._online = online
+        self._listened = listened
+        self._committed = committed
+        self._inbox: Inbox[_Message] = Inbox(capacity=CAPACITY)
+        self._observing = Observing(mounts_unchanged=mounts_unchanged)
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._stopping = threading.Event()
+        self._policy = policy
+        self._lock = threading.Lock()
+        # Guarded by _lock:
+        self._batches = 0
+        self._write_seconds = 0.0
+        self._last_batch_seconds = 0.0
+        self._discovered = 0
+        self._results: dict[str, int] = {}
+        self._hashed_bytes = 0
+        self._dropped = 0
+        self._trouble: str | None = None
+
+    def start(self) -> None:
+        self._connection = self._database.writer()
+        self._directories = Directories(self._connection)
+        self._totals = Totals()
+        self._totals.load(self._connection)
+        seq = get_state(self._connection, "event_seq")
+        self._seq = seq if isinstance(seq, int) else 0
+        self._roots = load_roots(self._connection)
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """Write what is queued and end; False when that took longer than the time-out."""
+        self._inbox.close()
+        self._thread.join(timeout_seconds / 2)
+        self._stopping.set()  # a batch that waits for a full disk is given up; its files are found again
+        self._thread.join(timeout_seconds / 2)
+        return not self._thread.is_alive()
+
+    def reports(self, reports: Sequence[Report]) -> None:
+        """Hand over the facts of some looks, decided together. Blocks while the writer is behind."""
+        weight = sum(1 + len(report.found) + len(report.absent) for report in reports)
+        self._inbox.put(_Reports(reports), weight)
+
+    def moves(self, moves: Sequence[DirectoryMove]) -> Future[None]:
+        """Hand over directory moves; the future is done when they are committed."""
+        return self.call(lambda tx: apply_moves(tx, moves))
+
+    def outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Hand over what workers found. Blocks while the writer is behind."""
+        self._inbox.put(_Outcomes(outcomes), len(outcomes))
+
+    def call(self, function: Callable[[Transaction], T]) -> Future[T]:
+        """Run a function inside the next transaction; its result or exception comes after the commit."""
+        call = _Call(function)
+        if not self._inbox.put(call, 1, urgent=True):
+            call.future.set_exception(RuntimeError("the writer has ended"))
+        return call.future
+
+    def set_policy(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def statistics(self) -> WriterStatistics:
+        queued, capacity = self._inbox.statistics()
+        with self._lock:
+            return WriterStatistics(
+                queued=queued,
+                capacity=capacity,
+                batches=self._batches,
+                write_seconds=self._write_seconds,
+                last_batch_seconds=self._last_batch_seconds,
+                discovered=self._discovered,
+                results=dict(self._results),
+                hashed_bytes=self._hashed_bytes,
+                dropped=self._dropped,
+                trouble=self._trouble,
+            )
+
+    def _run(self) -> None:
+        checkpoint_due: float | None = None
+        while True:
+            self._heart.idle()
+            wait = None if checkpoint_due is None else max(0.0, checkpoint_due - time.monotonic())
+            batch = self._inbox.take(weight=BATCH, linger_seconds=LINGER_SECONDS, timeout_seconds=wait)
+            self._heart.beat()
+            if batch is None:
+                break
+            if batch:
+                self._write(batch)
+                checkpoint_due = checkpoint_due or time.monotonic() + CHECKPOINT_SECONDS
+            if checkpoint_due is not None and time.monotonic() >= checkpoint_due:
+                self._database.checkpoint(self._connection)
+                checkpoint_due = None
+
+    def _write(self, batch: Sequence[_Message]) -> None:
+        """Commit a batch, waiting for a disk or a lock if need be; fall back to one message at a time."""
+        for attempt in count():
+            try:
+                self._commit(batch)
+            except sqlite3.OperationalError as error:
+                if not self._wait_to_retry(attempt, error):
+                    return
+            except Exception as error:  # noqa: BLE001 - an item that cannot be applied must not end the thread
+                parts = batch if len(batch) > 1 else _parts(batch[0])
+                for part in parts:
+                    self._write([part])
+                if not parts:
+                    self._drop(batch[0], error)
+                return
+            else:
+                return
+
+    def _commit(self, batch: Sequence[_Message]) -> None:
+        started = time.monotonic()
+        tx = Transaction(
+            connection=self._connection,
+            totals=self._totals,
+            directories=self._directories,
+            roots=self._roots,
+            policy=self._policy,
+            now_ns=self._clock.now_ns(),
+            time=time.time(),
+            seq=self._seq,
+            listened=self._listened(),
+            online=self._online(),
+        )
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for message in batch:
+                self._apply(tx, message)
+            tx.finish()
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            self._directories.clear()
+            self._totals.load(self._connection)
+            self._roots = load_roots(self._connection)
+            raise
+        self._seq = tx.seq
+        self._count(tx, time.monotonic() - started)
+        self._committed(Committed(tx.events, tx.looks, tx.released))
+        for message in batch:
+            if isinstance(message, _Call):
+                message.future.set_result(message.result)
+
+    def _apply(self, tx: Transaction, message: _Message) -> None:
+        if isinstance(message, _Reports):
+            self._observing.apply(tx, message.reports)
+        elif isinstance(message, _Outcomes):
+            outcomes.apply(tx, message.outcomes)
+        else:
+            message.result = message.function(tx)
+
+    def _wait_to_retry(self, attempt: int, error: sqlite3.OperationalError) -> bool:
+        """Wait a while; False when the daemon stops meanwhile."""
+        trouble = f"the catalog cannot be written: {error}"
+        with self._lock:
+            known, self._trouble = self._trouble, trouble
+        if known != trouble:
+            log.error("The catalog cannot be written, trying again until it can error=%s", error)
+        self._heart.idle()
+        ended = self._stopping.wait(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+        self._heart.beat()
+        return not ended
+
+    def _drop(self, message: _Message, error: Exception) -> None:
+        if isinstance(message, _Call):
+            message.future.set_exception(error)
+            return
+        log.error("A message could not be written and was dropped message=%r", message, exc_info=error)
+        with self._lock:
+            self._dropped += 1
+        if isinstance(message, _Outcomes):
+            self._committed(Committed((), (), [outcome.file_id for outcome in message.outcomes]))
+
+    def _count(self, tx: Transaction, seconds: float) -> None:
+        with self._lock:
+            if self._trouble is not None:
+                log.warning("The catalog can be written again")
+            self._trouble = None
+            self._batches += 1
+            self._write_seconds += seconds
+            self._last_batch_seconds = seconds
+            self._discovered += tx.discovered
+            self._hashed_bytes += tx.hashed_bytes
+            for result, files in tx.results.items():
+                self._results[result] = self._results.get(result, 0) + files
+
+
+def _parts(message: _Message) -> list[_Message]:
+    """A message cut into messages of one item each; empty when it cannot be cut."""
+    if isinstance(message, _Outcomes) and len(message.outcomes) > 1:
+        return [_Outcomes([outcome]) for outcome in message.outcomes]
+    if isinstance(message, _Reports) and len(message.reports) > 1:
+        return [_Reports([report]) for report in message.reports]
+    if isinstance(message, _Reports):
+        report = message.reports[0]
+        items = len(report.found) + len(report.absent) + len(report.absent_directories)
+        if items > 1:
+            empty = report._replace(found=(), absent=(), absent_directories=())
+            return [
+                *(_Reports([empty._replace(found=(found,))]) for found in report.found),
+                *(_Reports([empty._replace(absent=(name,))]) for name in report.absent),
+                *(_Reports([empty._replace(absent_directories=(path,))]) for path in report.absent_directories),
+            ]
+    return []
