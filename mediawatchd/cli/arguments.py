@@ -1,0 +1,197 @@
+"""The command line of mediawatchctl: commands, options, and the help that goes with them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mediawatchd.cli.console import absolute
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SORTS = ("path", "name", "size", "modified", "duration", "first_seen")
+
+_DESCRIPTION = """\
+Asks and steers a running mediawatchd: what it knows of the media files, what it is doing, what it needs.
+"""
+
+_EPILOG = """\
+exit status:
+  0    done
+  1    failed: refused by the daemon, or the job failed or was cancelled
+  2    usage: a wrong command line, or an argument that the daemon cannot accept
+  3    the daemon is not running, or stopped meanwhile
+  4    not found
+  5    no permission
+  6    the job finished, but some files could not be processed
+  124  time-out
+  130  interrupted with Ctrl-C (a job that was waited for goes on)
+
+environment:
+  MEDIAWATCHD_SOCKET  the daemon's socket, like --socket; else the first that answers of
+                      $XDG_RUNTIME_DIR/mediawatchd.sock, /run/mediawatchd/mediawatchd.sock, /run/mediawatchd.sock
+  NO_COLOR            no colours, if set to anything
+
+Data goes to standard output, messages and progress to standard error. `mediawatchctl COMMAND --help` has an
+example for each command.
+"""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of examples. Knows its width: argparse would import shutil to find it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=_help_columns())
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The namespace of a command line; leaves with status 2 and a message when it is wrong."""
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
+    if parsed.command is None:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
+    return parsed
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mediawatchctl", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_Help, allow_abbrev=False
+    )
+    _add_common(parser, socket=os.environ.get("MEDIAWATCHD_SOCKET") or None, as_json=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    def add(name: str, summary: str, example: str, *, more: str = "") -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.{more and ' ' + more}",
+            epilog=f"example:\n  {example}",
+            formatter_class=_Help,
+            allow_abbrev=False,
+        )
+        # The same options once more, so that they may also follow the command; absent, they leave the others be.
+        _add_common(command, socket=argparse.SUPPRESS, as_json=argparse.SUPPRESS)
+        return command
+
+    add("status", "show what the daemon is doing and how its roots are", "mediawatchctl --json status | jq .state")
+    _add_jobs(add)
+    _add_catalog(add)
+    _add_steering(add)
+    add("version", "show the versions of this command and of the daemon", "mediawatchctl version")
+    return parser
+
+
+def _add_jobs(add: Any) -> None:
+    scan = add("scan", "compare folders with the catalog, and hash what is new", "mediawatchctl scan --wait /srv/films")
+    scan.add_argument("paths", metavar="PATH", nargs="*", type=_path, help="folders inside the roots (all roots)")
+    _add_wait(scan)
+    jobs = add("jobs", "list scans and other jobs, newest first", "mediawatchctl jobs --limit 5")
+    jobs.add_argument("--limit", metavar="N", type=_limit, default=20, help="at most N jobs, 0 for all (20)")
+    job = add("job", "show one job", "mediawatchctl job 12 --wait")
+    job.add_argument("id", metavar="ID", type=int, help="number of the job")
+    _add_wait(job)
+    cancel = add("cancel", "end a job; what it has done stays", "mediawatchctl cancel 12")
+    cancel.add_argument("id", metavar="ID", type=int, help="number of the job")
+
+
+def _add_catalog(add: Any) -> None:
+    files = add("files", "list files of the catalog", "mediawatchctl files --under /srv/films --sort size --order desc")
+    files.add_argument("--under", metavar="PATH", type=_path, help="only files inside this folder")
+    files.add_argument("--root", metavar="PATH", type=_path, help="only files of this root")
+    files.add_argument("--type", choices=("video", "vr", "audio"), help="only files of this type")
+    files.add_argument("--missing", action="store_true", help="only files that are gone from the disk")
+    files.add_argument("--problem", action="store_true", help="only files that could not be read or understood")
+    files.add_argument("--pending", action="store_true", help="only files that wait to be processed")
+    files.add_argument("-q", "--name", metavar="TEXT", help="only files with this in their name")
+    files.add_argument("--sort", choices=SORTS, help="what to sort by (path)")
+    files.add_argument("--order", choices=("asc", "desc"), help="ascending or descending (asc)")
+    files.add_argument(
+        "--limit", metavar="N", type=_limit, help="at most N files, 0 for all (100 on a terminal, else all)"
+    )
+    show = add("show", "show what is known of one file, and why it is in its state", "mediawatchctl show films/a.mkv")
+    show.add_argument("path", metavar="PATH", type=_path, help="a file inside a root, present or missing")
+    events = add(
+        "events",
+        "print what happens to the files, as it happens",
+        "mediawatchctl --json events --since 1200",
+        more="Ends with Ctrl-C.",
+    )
+    events.add_argument("--since", metavar="SEQ", type=int, help="begin after the event of this number")
+
+
+def _add_steering(add: Any) -> None:
+    sync = add(
+        "sync",
+        "wait until the catalog has everything that was on disk when asked",
+        "mv new.mkv /srv/films/ && mediawatchctl sync && mediawatchctl show /srv/films/new.mkv",
+    )
+    sync.add_argument("--timeout", metavar="S", type=_seconds, default=60.0, help="give up after S seconds (60)")
+    sync.add_argument("--walk", action="store_true", help="walk all roots first, trusting no notification")
+    add("pause", "stop hashing and walking; watching goes on, also over a restart", "mediawatchctl pause")
+    add("resume", "end a pause", "mediawatchctl resume")
+    add("reload", "apply the configuration file anew, whole or not at all", "mediawatchctl reload")
+    _add_root(add("accept-root", "accept what is now mounted at a replaced root", "mediawatchctl accept-root /srv/nas"))
+    _add_root(
+        add(
+            "confirm-missing",
+            "believe that the held files of a root are really gone",
+            "mediawatchctl confirm-missing /srv/films",
+        )
+    )
+    forget = add(
+        "forget", "remove a root that left the configuration, with all its hashes", "mediawatchctl forget /srv/old"
+    )
+    _add_root(forget)
+    forget.add_argument("--yes", action="store_true", help="do not ask, also on a terminal")
+
+
+def _add_common(parser: argparse.ArgumentParser, *, socket: Any, as_json: Any) -> None:
+    parser.add_argument(
+        "--json", action="store_true", default=as_json, help="print one JSON document, or a line of JSON for each entry"
+    )
+    parser.add_argument("--socket", metavar="PATH", default=socket, help="the daemon's socket")
+
+
+def _add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--wait", action="store_true", help="show progress until the job ends; Ctrl-C detaches")
+
+
+def _add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="ROOT", type=_path, help="path of the root")
+
+
+def _path(text: str) -> bytes:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path")
+    try:
+        return absolute(text)
+    except FileNotFoundError:
+        raise argparse.ArgumentTypeError("the current folder no longer exists; give an absolute path") from None
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("a whole number, 0 for no limit")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError("a number of seconds above 0")
+    return seconds
+
+
+def _help_columns() -> int:
+    try:
+        return max(60, min(120, os.get_terminal_size(sys.stdout.fileno()).columns) - 2)
+    except (OSError, AttributeError, ValueError):
+        return 100
