@@ -29,6 +29,7 @@ class Canary:
         self._lock = threading.Lock()
         self._number = 0
         self._roots: set[int] = set()
+        self._expelled: set[int] = set()
         self._readers: set[int] = set()
         self._asked: list[tuple[int, bool]] = []
         self._under_way: list[int] = []
@@ -38,21 +39,26 @@ class Canary:
     def enter(self, key: int) -> None:
         """A root is about to be watched: every sync from now on waits until its watches are set."""
         with self._lock:
-            self._roots.add(key)
+            if key not in self._expelled:
+                self._roots.add(key)
 
     def join(self, key: int) -> int:
         """The root's reader now watches the canary's directory. Returns the number of the last probe it may miss."""
         with self._lock:
-            self._readers.add(key)
+            if key not in self._expelled:
+                self._readers.add(key)
             return self._number
 
     def leave(self, key: int) -> None:
-        """The root is no longer watched; nobody waits for it any longer."""
+        """The root is not watched for the time being; nobody waits for it."""
         with self._lock:
-            self._roots.discard(key)
-            self._readers.discard(key)
-            self._drained_locked(key, self._number)
-            self._passed_locked(key)
+            self._leave_locked(key)
+
+    def expel(self, key: int) -> None:
+        """The root leaves for good, whatever a thread that hangs on its disk may still do."""
+        with self._lock:
+            self._expelled.add(key)
+            self._leave_locked(key)
 
     def ask(self, ticket: int, *, drained: bool) -> None:
         """Answers when every reader has passed a new probe or, with `drained`, when every root has drained it."""
@@ -78,6 +84,12 @@ class Canary:
         """The root has dealt with everything that its reader handed over before it passed this probe."""
         with self._lock:
             self._drained_locked(key, number)
+
+    def _leave_locked(self, key: int) -> None:
+        self._roots.discard(key)
+        self._readers.discard(key)
+        self._drained_locked(key, self._number)
+        self._passed_locked(key)
 
     def _probe_locked(self) -> None:
         while self._asked:

@@ -82,6 +82,11 @@ class Reader(InotifyFD):
         """Ends a watch; one that the kernel has ended already is no error."""
         inotify_rm_watch(self._inotify_fd, WatchDescriptor(wd))
 
+    def end(self) -> None:
+        """Closes the instance and waits for the thread, which never waits for a disk of a root."""
+        self.stop()
+        self.join()
+
     def kernel_watches(self) -> int:
         """How many watches the kernel has for this instance; costs 80 ms at 20,000."""
         with open(f"/proc/self/fdinfo/{self._inotify_fd}", "rb") as lines:

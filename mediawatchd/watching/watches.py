@@ -11,8 +11,6 @@ import errno
 import os
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediawatchd.watching.inotify import (
@@ -31,62 +29,20 @@ from mediawatchd.watching.inotify import (
     UNMOUNT,
     Reader,
 )
+from mediawatchd.watching.turns import Add, Check, Drop, Gone, Probe, Rebuild, Retry, Turns
 from mediawatchd.watching.unwatched import Unwatched
 
 if TYPE_CHECKING:
     from mediawatchd.watching.canary import Canary
     from mediawatchd.watching.outbox import Outbox
 
-TURNS_LIMIT = 10_000
-"""So many directories may wait to be added or dropped; beyond that one pass over the root does it."""
-
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _EVENTS = {CREATE: "created", CLOSE_WRITE: "closed", MOVED_FROM: "moved_from", MOVED_TO: "moved_to", DELETE: "deleted"}
 _ALL_EVENTS = CREATE | CLOSE_WRITE | MOVED_FROM | MOVED_TO | DELETE
 
 
-@dataclass(frozen=True, slots=True)
-class _Add:
-    directory: bytes
-    event: str
-    closed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Drop:
-    directory: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Rebuild:
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Check:
-    """Compare the kernel's watches with ours."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Gone:
-    """The root's own watch has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Retry:
-    """Try again what could not be watched."""
-
-
-_Turn = _Add | _Drop | _Probe | _Rebuild | _Check | _Gone | _Retry
-
-
 class RootWatch:
-    """Owned by its watching thread; what the reader shares stands below the lock."""
+    """Owned by its watching thread; what the reader changes too stands below the lock."""
 
     def __init__(self, *, key: int, path: bytes, canary: Canary, outbox: Outbox, retry_seconds: float) -> None:
         self._key = key
@@ -95,16 +51,15 @@ class RootWatch:
         self._outbox = outbox
         self._retry_seconds = retry_seconds
         self._thread = threading.Thread(target=self._run, name=f"watching-{key}", daemon=True)
-        self._reader: Reader | None = None
-        self._canary_wd = self._root_wd = -1
-        self._stopping = threading.Event()
+        self._turns = Turns()
         self._unwatched = Unwatched(self._root)
         self._retry_at = 0.0
-        self._rebuild_seconds = 0.0
         self._rebuilt_at = 0.0
-        # Guards everything below; the reader looks paths up without it.
-        self._lock = threading.Condition()
-        self._turns: deque[_Turn] = deque()
+        self._rebuild_seconds = 0.0
+        # Written before the first event that they are compared with.
+        self._canary_wd = self._root_wd = -1
+        # Guards what is below; the reader looks a path up without it.
+        self._lock = threading.Lock()
         self._paths: dict[int, bytes] = {}
 
     def start(self) -> None:
@@ -114,21 +69,19 @@ class RootWatch:
 
     def stop(self) -> None:
         """Returns at once, also when the disk hangs; the instance is closed as soon as no call needs it."""
-        with self._lock:
-            self._stopping.set()
-            self._canary.leave(self._key)
-            self._lock.notify_all()
+        self._turns.stop()
+        self._canary.expel(self._key)
         self._outbox.forget(self._key)
 
     def check(self) -> None:
         """Returns at once; a watch that the kernel no longer has is reported as a loss and set again."""
-        self._hand_over(_Check())
+        self._turns.put(Check())
 
     # What follows runs in the reader's thread.
 
     def _on_event(self, wd: int, mask: int, name: bytes) -> None:
         if mask & OVERFLOW:
-            self._hand_over(_Rebuild("overflow"))
+            self._turns.put(Rebuild("overflow"))
             self._passed_canary(None)
             return
         if wd == self._canary_wd and name in self._canary.names:
@@ -144,10 +97,10 @@ class RootWatch:
         if not mask & ISDIR:
             self._outbox.name(self._key, directory, name, event=event, closed=bool(mask & (CLOSE_WRITE | MOVED_TO)))
         elif mask & (CREATE | MOVED_TO):
-            self._hand_over(_Add(directory + name + b"/", f"directory_{event}", closed=bool(mask & MOVED_TO)))
+            self._turns.put(Add(directory + name + b"/", f"directory_{event}", closed=bool(mask & MOVED_TO)))
         else:
             if mask & MOVED_FROM:
-                self._hand_over(_Drop(directory + name + b"/"))
+                self._turns.put(Drop(directory + name + b"/"))
             self._outbox.name(self._key, directory, name, event=f"directory_{event}", closed=False)
 
     def _on_watch_ended(self, wd: int, mask: int) -> None:
@@ -157,117 +110,84 @@ class RootWatch:
             with self._lock:
                 self._paths.pop(wd, None)
         if wd == self._root_wd:
-            self._hand_over(_Gone())
+            self._turns.put(Gone())
 
     def _passed_canary(self, name: bytes | None) -> None:
         number = self._canary.passed(self._key, name)
         if number is not None:
-            self._hand_over(_Probe(number))
-
-    def _hand_over(self, turn: _Turn) -> None:
-        with self._lock:
-            if len(self._turns) >= TURNS_LIMIT and isinstance(turn, _Add | _Drop):
-                self._turns = deque(each for each in self._turns if not isinstance(each, _Add | _Drop))
-                turn = _Rebuild("too_many_hints")
-            if isinstance(turn, _Rebuild) and any(isinstance(each, _Rebuild) for each in self._turns):
-                # The pass that waits will come after this loss too.
-                return
-            self._turns.append(turn)
-            self._lock.notify_all()
+            self._turns.put(Probe(number))
 
     # What follows runs in the watching thread.
 
     def _run(self) -> None:
         again = False
-        while not self._stopping.is_set():
+        while not self._turns.stopped():
+            self._canary.enter(self._key)
+            reader = None
             try:
-                self._set_up(again=again)
-                self._follow_turns()
+                reader = Reader(on_event=self._on_event)
+                self._set_up(reader, again=again)
+                self._follow_turns(reader)
             except OSError as error:
                 self._outbox.state(self._key, self._unwatched.failed(error))
-            self._take_down()
+            self._take_down(reader)
             again = True
-            with self._lock:
-                self._lock.wait_for(self._stopping.is_set, self._retry_seconds)
+            self._turns.wait_stopped(self._retry_seconds)
         self._outbox.forget(self._key)
 
-    def _set_up(self, *, again: bool) -> None:
-        with self._lock:
-            if self._stopping.is_set():
-                return
-            self._canary.enter(self._key)
-        self._reader = Reader(on_event=self._on_event)
-        self._reader.start()
-        self._canary_wd = self._reader.add(self._canary.directory, CANARY_MASK)
-        with self._lock:
-            if self._stopping.is_set():
-                return
-            missed = self._canary.join(self._key)
-        self._root_wd = self._reader.add(self._root, ROOT_MASK)
-        self._watch_below(self._reader, self._root)
+    def _set_up(self, reader: Reader, *, again: bool) -> None:
+        reader.start()
+        self._canary_wd = reader.add(self._canary.directory, CANARY_MASK)
+        missed = self._canary.join(self._key)
+        self._root_wd = reader.add(self._root, ROOT_MASK)
+        self._watch_below(reader, self._root)
         self._report()
         if again:
             self._outbox.lost(self._key, "watched_again")
         self._retry_at = time.monotonic() + self._retry_seconds
         self._canary.drained(self._key, missed)
 
-    def _take_down(self) -> None:
+    def _take_down(self, reader: Reader | None) -> None:
         """Leaves nothing that could be taken for an event of the next instance, whose descriptors begin anew."""
         self._canary.leave(self._key)
-        if self._reader is not None:
-            self._reader.stop()
-            self._reader.join()
-            self._reader = None
+        if reader is not None:
+            reader.end()
+        self._turns.clear()
         self._unwatched.clear()
         with self._lock:
-            self._turns.clear()
-            self._paths.clear()
+            self._paths = {}
 
-    def _follow_turns(self) -> None:
+    def _follow_turns(self, reader: Reader) -> None:
         """Returns when the root is not to be watched any longer; raises OSError when it is gone."""
-        while (turn := self._wait_turn()) is not None and self._reader is not None:
+        while (turn := self._turns.wait_next(self._retry_at if self._unwatched else None)) is not None:
             match turn:
-                case _Add(directory, event, closed):
-                    self._add(self._reader, directory, event=event, closed=closed)
-                case _Drop(directory):
-                    self._drop(self._reader, directory)
-                case _Probe(number):
+                case Add(directory, event, closed):
+                    self._add(reader, directory, event=event, closed=closed)
+                case Drop(directory):
+                    self._drop(reader, directory)
+                case Probe(number):
                     self._canary.drained(self._key, number)
-                case _Rebuild(reason):
-                    self._rebuild(self._reader, reason)
-                case _Check():
-                    self._compare(self._reader)
-                case _Retry():
-                    self._retry(self._reader)
-                case _Gone():
+                case Rebuild(reason):
+                    self._rebuild(reader, reason)
+                case Check():
+                    self._compare(reader)
+                case Retry():
+                    self._retry(reader)
+                case Gone():
                     raise self._gone()
             self._outbox.watches(self._key, len(self._paths) + 1)
 
-    def _wait_turn(self) -> _Turn | None:
-        """The next turn, or None when it is time to stop. Waits for ever when nothing is to be tried again."""
-        with self._lock:
-            while not self._stopping.is_set():
-                left = self._retry_at - time.monotonic() if self._unwatched else None
-                if left is not None and left <= 0:
-                    self._retry_at = time.monotonic() + self._retry_seconds
-                    return _Retry()
-                if self._turns:
-                    return self._turns.popleft()
-                self._lock.wait(left)
-            return None
-
     def _add(self, reader: Reader, directory: bytes, *, event: str, closed: bool) -> None:
-        # A pass over its parent may have come before: then its content was walked or has events of its own.
-        if self._path_of(reader, directory) != directory:
-            if self._watch_below(reader, directory):
-                self._report()
-            self._outbox.walk(self._key, directory, event=event, closed=closed)
-
-    def _path_of(self, reader: Reader, directory: bytes) -> bytes | None:
         try:
-            return self._paths.get(reader.add(directory[:-1], DIRECTORY_MASK))
-        except OSError:
-            return None
+            # A pass over its parent may have come before: then its content was walked or has events of its own.
+            if self._paths.get(reader.add(directory[:-1], DIRECTORY_MASK)) == directory:
+                return
+        except OSError as error:
+            if error.errno in _GONE:
+                return
+        if self._watch_below(reader, directory):
+            self._report()
+        self._outbox.walk(self._key, directory, event=event, closed=closed)
 
     def _drop(self, reader: Reader, directory: bytes) -> None:
         """Ends all watches below a directory that was moved away: outside the root they would tell of strangers' files.
@@ -288,13 +208,13 @@ class RootWatch:
 
         While events keep overflowing it takes at most a third of the time.
         """
-        pause = self._rebuilt_at + 2 * self._rebuild_seconds - time.monotonic()
-        with self._lock:
-            self._lock.wait_for(self._stopping.is_set, max(0.0, pause))
-            before = set(self._paths)
+        if self._turns.wait_stopped(self._rebuilt_at + 2 * self._rebuild_seconds - time.monotonic()):
+            return
         began = time.monotonic()
         if reader.add(self._root, ROOT_MASK) != self._root_wd:
             raise self._gone()
+        with self._lock:
+            before = set(self._paths)
         self._unwatched.clear()
         reached: set[int] = set()
         self._watch_below(reader, self._root, reached)
@@ -318,7 +238,7 @@ class RootWatch:
         """
         complete = True
         directories = [top]
-        while directories and not self._stopping.is_set():
+        while directories and not self._turns.stopped():
             directory = directories.pop()
             watched = False
             try:
@@ -340,6 +260,7 @@ class RootWatch:
         return not complete
 
     def _retry(self, reader: Reader) -> None:
+        self._retry_at = time.monotonic() + self._retry_seconds
         healed = False
         for directory in self._unwatched.directories():
             try:
@@ -347,7 +268,7 @@ class RootWatch:
             except OSError as error:
                 if error.errno in _GONE:
                     self._unwatched.drop(directory)
-                if error.errno == errno.ENOSPC or self._stopping.is_set():
+                if error.errno == errno.ENOSPC or self._turns.stopped():
                     break
                 continue
             healed = True
@@ -364,10 +285,8 @@ class RootWatch:
         for _ in range(3):
             with self._lock:
                 ours = len(self._paths) + (self._canary_wd not in self._paths)
-            if reader.kernel_watches() >= ours:
+            if reader.kernel_watches() >= ours or self._turns.wait_stopped(0.5):
                 return
-            with self._lock:
-                self._lock.wait_for(self._stopping.is_set, 0.5)
         self._rebuild(reader, "watches_gone")
 
     def _report(self) -> None:
