@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mediawatchd.telemetry.heartbeat import Heartbeat
+
 log = logging.getLogger(__name__)
 
 MOUNTINFO = b"/proc/self/mountinfo"
@@ -170,10 +172,12 @@ class Mounts:
         self,
         *,
         on_change: Callable[[Table, Table], None],
+        heartbeat: Heartbeat,
         path: bytes = MOUNTINFO,
         reread_seconds: float = REREAD_SECONDS,
     ) -> None:
         self._on_change = on_change
+        self._heartbeat = heartbeat
         self._path = path
         self._reread_ms = round(reread_seconds * 1000)
         self._thread: threading.Thread | None = None
@@ -294,7 +298,8 @@ class Mounts:
                 log.info("mount table changed generation=%d mounts=%d", table.generation, len(table.mounts))
                 self._on_change(told, table)
                 told = table
-            poll.poll(self._reread_ms)
+            with self._heartbeat.idle():
+                poll.poll(self._reread_ms)
 
 
 def _changes_of(fd: int) -> select.poll:

@@ -12,10 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import warnings
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
-from pathspec import GitIgnoreSpec
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,8 +25,8 @@ _UNFINISHED_SUFFIXES: Final = {
 }
 _SYNCTHING: Final = ".syncthing.*"
 _UNPACKING: Final = "_UNPACK_*/"
-# While rsync writes film.mkv it is called .film.mkv.Xa3bQ9. As a pattern this is beyond .gitignore.
-_RSYNC: Final = ".NAME.XXXXXX"
+# While rsync writes film.mkv it is called .film.mkv.Xa3bQ9.
+_RSYNC: Final = ".?*." + 6 * "[0-9A-Za-z]"
 _RSYNC_NAME: Final = re.compile(rb"\..+\.[0-9A-Za-z]{6}", re.DOTALL)
 _UNFINISHED: Final = (*_UNFINISHED_SUFFIXES.values(), _SYNCTHING, _UNPACKING, _RSYNC)
 
@@ -44,22 +43,20 @@ class Extensions(Protocol):
 class Rules:
     """Immutable. Paths are relative to the root; that of a directory may end in a slash or not.
 
-    `ignore` holds the user's patterns in .gitignore syntax; ValueError lists those that make no sense.
+    `ignore` holds the user's patterns in .gitignore syntax; ValueError names one that cannot be understood.
     """
 
-    __slots__ = ("_ignore", "_look_closer", "_spec", "_types")
+    __slots__ = ("_look_closer", "_patterns", "_types")
 
     def __init__(self, *, extensions: Extensions, ignore: Iterable[str] = ()) -> None:
-        self._ignore = tuple(pattern for pattern in ignore if pattern.strip())
-        if found := problems(self._ignore):
-            raise ValueError("; ".join(found))
         self._types: dict[bytes, Literal["video", "audio"]] = {
             **dict.fromkeys(_normalised(extensions.audio), "audio"),
             **dict.fromkeys(_normalised(extensions.video), "video"),
         }
-        self._spec = _compile(self._ignore) if self._ignore else None
+        # The last one that matches decides, so that one is asked first.
+        self._patterns = tuple(reversed(tuple(_compile(ignore))))
         unfinished = {suffix[1:].lower() for suffix in _UNFINISHED_SUFFIXES}
-        self._look_closer = self._spec is not None or not unfinished.isdisjoint(self._types)
+        self._look_closer = bool(self._patterns) or not unfinished.isdisjoint(self._types)
 
     def media_type(self, name: bytes) -> Literal["video", "audio"] | None:
         """Say what a file of this name is, by its extension. A leading dot alone starts no extension."""
@@ -95,51 +92,55 @@ class Rules:
         return None
 
     def fingerprint(self) -> str:
-        """Return hex digits that are the same as long as the rules are, in this version and in later ones."""
-        rules = [sorted((key.hex(), kind) for key, kind in self._types.items()), self._ignore, _UNFINISHED]
+        """Return hex digits that stay the same, over restarts too, until the rules are others."""
+        rules = [
+            sorted((key.hex(), kind) for key, kind in self._types.items()),
+            [pattern.text for pattern in self._patterns],
+            _UNFINISHED,
+        ]
         return hashlib.sha256(json.dumps(rules).encode()).hexdigest()
 
     def _rule(self, relative: bytes, is_directory: bool) -> str | None:
         path = relative.rstrip(b"/") if is_directory else relative
         if not path:
             return None  # the root itself
-        if self._spec is not None:
+        if self._patterns:
             # A dot in pathspec's expressions matches no newline, and no name holds a zero byte.
             text = path.decode("utf-8", "surrogateescape").replace("\n", "\0")
-            verdict = self._spec.check_file(text + "/" if is_directory else text)
-            if verdict.include is not None:
-                return self._ignore[verdict.index] if verdict.include and verdict.index is not None else None
+            for pattern in self._patterns:
+                if pattern.matches(text, is_directory):
+                    return pattern.text if pattern.ignores else None
         return _unfinished(path.rpartition(b"/")[2], is_directory)
 
 
-def problems(patterns: Iterable[str]) -> list[str]:
-    """Return a sentence for each pattern that cannot be understood, or can never match; none: all are well."""
-    return [f"{pattern!r}: {problem}" for pattern in patterns if (problem := _problem(pattern)) is not None]
+class _Pattern(NamedTuple):
+    text: str
+    ignores: bool
+    directories_only: bool
+    regex: re.Pattern[str]
+
+    def matches(self, path: str, is_directory: bool) -> bool:
+        """Say whether the pattern is about this very path, written without a slash at its end.
+
+        As git decides, for whom each directory on the way has had its turn before. `GitIgnoreSpec` itself also
+        counts a match of such a directory, and takes `extras/**` to be about `extras`.
+        """
+        if self.directories_only and not is_directory:
+            return False
+        match = self.regex.search(path)
+        # The only group in pathspec's expressions marks the slash behind a directory that matched.
+        return match is not None and match.lastgroup is None
 
 
-def _problem(pattern: str) -> str | None:
-    text = pattern.strip()
-    if not text or text.startswith("#"):
-        return None
-    if "\n" in pattern or "\0" in pattern:
-        return "a pattern is one line without zero bytes"
-    if text.removeprefix("!").startswith(("./", "../", "//")):
-        return "matches nothing: patterns start at the root, as in /extras/"
-    try:
-        with warnings.catch_warnings():
-            # Python warns of a set that means something else than in .gitignore, such as [[:alpha:]].
-            warnings.simplefilter("error")
-            compiled = list(_compile((pattern,)).patterns)
-    except (ValueError, re.error, Warning) as error:
-        return f"not a .gitignore pattern ({error})"
-    if not any(one.include is not None for one in compiled):
-        return "matches nothing: is a bracket left open?"
-    return None
-
-
-def _compile(patterns: tuple[str, ...]) -> GitIgnoreSpec:
-    # The other back ends of pathspec are used when they happen to be installed, and refuse undecodable names.
-    return GitIgnoreSpec.from_lines(patterns, backend="simple")
+def _compile(patterns: Iterable[str]) -> Iterator[_Pattern]:
+    for text in patterns:
+        line = text if text.endswith("\\ ") else text.rstrip()
+        try:
+            pattern = GitIgnoreSpecPattern(line.removesuffix("/"))
+        except (ValueError, re.error) as error:
+            raise ValueError(f"{text!r} is not a pattern as in a .gitignore file") from error
+        if pattern.include is not None and pattern.regex is not None:  # None: a comment, or nothing at all
+            yield _Pattern(text, pattern.include, line.endswith("/"), pattern.regex)
 
 
 def _normalised(extensions: tuple[str, ...]) -> Iterator[bytes]:
