@@ -1,0 +1,56 @@
+"""What a decode process may not do, settled before it sees its first file, and how it runs one.
+
+Runs in decode processes only. FFmpeg reads files that anyone may have made: the process must not outlive the
+daemon, take more memory than it was given, gain privileges, write core files, or hold on to the terminal.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import resource
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mediawatchd.model import Outcome, Task
+
+OUT_OF_MEMORY = 77
+"""Exit status of a process that reached its memory limit: its heap is full, so it takes no further file."""
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_FIRST_TO_BE_KILLED = "800"
+
+
+def confine(parent: int, memory_bytes: int) -> None:
+    """Prepare this process, a child of `parent`; pebble calls it before the first work, and gives up if it raises."""
+    # pebble's own handlers run in Python, so they would wait for native code to return. It never may.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the daemon, which ends us
+    libc = ctypes.CDLL(None, use_errno=True)
+    for option, value in ((_PR_SET_PDEATHSIG, int(signal.SIGKILL)), (_PR_SET_NO_NEW_PRIVS, 1)):
+        if libc.prctl(option, value, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl")
+    if os.getppid() != parent:  # it died before the first prctl
+        os._exit(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Memory that can be written to: unlike the address space, it does not count the libraries' own pages.
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
+        score.write(_FIRST_TO_BE_KILLED)  # when the machine runs out of memory: not the daemon
+    importlib.import_module("mediawatchd.hashing.streams")  # PyAV, before the first file's time begins
+
+
+def run(function: Callable[..., Outcome], task: Task, arguments: tuple[object, ...]) -> Outcome:
+    """Do one piece of work; does not return when the memory limit is reached."""
+    try:
+        return function(task, *arguments)
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)

@@ -1,0 +1,74 @@
+"""How a piece of decode work ended: the outcome of a future of the process pool.
+
+Called by the thread of the decode pool. Each way in which a process can die has a reason of its own here, and
+says whether another attempt may end better.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, NamedTuple
+
+import pebble
+
+from mediawatchd.hashing.confinement import OUT_OF_MEMORY
+from mediawatchd.model import Failed, Outcome, Problem, Reason, Task
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+log = logging.getLogger(__name__)
+
+
+class Ending(NamedTuple):
+    """What to tell, unless another attempt is allowed and `again` says that it is worth it."""
+
+    outcome: Outcome
+    again: bool = False
+
+
+def ending_of(future: Future[Outcome], task: Task, lacks: int) -> Ending:
+    """How `future`, which is done, ended."""
+    try:
+        return Ending(future.result(timeout=0))
+    except pebble.ProcessExpired as expired:
+        return _of_dead_process(task, lacks, expired.exitcode)
+    except (BrokenProcessPool, CancelledError):
+        return broken(task, lacks)
+    except MemoryError:
+        return _of_dead_process(task, lacks, OUT_OF_MEMORY)
+    except Exception as error:  # a fault of ours: told as the file's problem, so that the rest goes on
+        log.exception("decode work raised path=%r", task.path)
+        return Ending(_failed(task, lacks, "decode", f"It could not be read: {type(error).__name__}: {error}"))
+
+
+def broken(task: Task, lacks: int) -> Ending:
+    """The processes ended or stopped answering, and nobody can say that it was because of this file."""
+    text = "The decode processes broke down while they had it; it is tried again later."
+    return Ending(_failed(task, lacks, "crash", text, final=False), again=True)
+
+
+def timed_out(task: Task, lacks: int, limit_seconds: float) -> Failed:
+    """It was killed for taking too long."""
+    text = f"Decoding took longer than {limit_seconds:g} s (hashing.decode_timeout_seconds) and was ended."
+    return _failed(task, lacks, "timeout", text)
+
+
+def _of_dead_process(task: Task, lacks: int, status: int) -> Ending:
+    if status == OUT_OF_MEMORY:
+        text = "Decoding needs more memory than it may have (hashing.decode_memory_mb)."
+        return Ending(_failed(task, lacks, "memory", text))
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else f"status {status}"
+    log.warning("decode process died status=%s path=%r", name, task.path)
+    if status == -signal.SIGKILL:
+        # Not by us, so most likely by the kernel, for memory; perhaps for that of another process: once more.
+        text = "The decode process was killed twice while it had it, most likely because memory ran out."
+        return Ending(_failed(task, lacks, "memory", text), again=True)
+    return Ending(_failed(task, lacks, "crash", f"The decoder crashed on it twice ({name})."), again=True)
+
+
+def _failed(task: Task, lacks: int, reason: Reason, text: str, *, final: bool = True) -> Failed:
+    return Failed(task.file_id, task.stamp, lacks, Problem(reason, text), final)
