@@ -1,19 +1,16 @@
-"""How a path is shown to a person: on one line, nothing hidden, nothing a terminal would obey.
+"""How a path is shown to a person: on one line, nothing hidden, nothing that a terminal would obey.
 
-Imports nothing, so that logs, commands and error messages can all use it.
+Imports next to nothing, so that logs, commands and error messages can all use it.
 """
 
 from __future__ import annotations
 
-_ESCAPES = {
-    **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))},
-    **{0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)},
-    # Line separators would break a line in two; bidirectional controls show a name other than it is.
-    **{code: f"\\u{code:04x}" for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))},
-    ord("\t"): "\\t",
-    ord("\n"): "\\n",
-    ord("\r"): "\\r",
-}
+import re
+
+# Control characters, line and paragraph separators, marks that turn the direction of writing and so show another
+# name than it is, the byte order mark, and halves of surrogate pairs, which stand for bytes that are not UTF-8.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(path: bytes | str) -> str:
@@ -22,4 +19,12 @@ def printable(path: bytes | str) -> str:
     For reading only: a name that really holds a backslash looks the same as an escape.
     """
     text = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
-    return text.translate(_ESCAPES)
+    return text if text.isprintable() else _UNSAFE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00
+    return _SHORT.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")

@@ -16,7 +16,7 @@ from .schema import (
     Server,
     Watch,
 )
-from .values import is_loopback
+from .values import ignore_problem, is_loopback
 
 __all__ = [
     "DEFAULT_FILE",
@@ -31,6 +31,7 @@ __all__ = [
     "Server",
     "Watch",
     "check",
+    "ignore_problem",
     "is_loopback",
     "load",
     "public",

@@ -142,10 +142,10 @@ class _Reader:
         first = re.split(r"[:\s]", word)[0]
         if word.startswith(f"{first}:"):
             hint = "put a space after the colon"
-        elif near:
-            hint = f"did you mean `{near[0]}`?"
         elif last:
             hint = f"write `{last}` below `{section}`" if section else f"write `{last}` at the top level"
+        elif near:
+            hint = f"did you mean `{near[0]}`?"
         else:
             hint = f"known here: {', '.join(known)}"
         shown = printable(first) if word == first else f"{printable(first)}..."

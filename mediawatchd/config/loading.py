@@ -150,7 +150,7 @@ def _check_extensions(settings: Settings, config: Config) -> None:
     for both in sorted({*extensions.video} & {*extensions.audio}):
         given = "file_extensions.audio" in settings.places
         key, other = ("file_extensions.audio", "video") if given else ("file_extensions.video", "audio")
-        settings.wrong(key, f"`{printable(both)}` is among the {other} extensions too", "keep it in one of the two")
+        settings.wrong(key, f"`{both}` is among the {other} extensions too", "keep it in one of the two")
 
 
 def _check_listeners(settings: Settings, config: Config) -> None:

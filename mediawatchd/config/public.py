@@ -25,10 +25,6 @@ def public(config: Config) -> dict[str, object]:
     control = shown["control"]
     control["socket"], control["socket_b64"] = _with_twin(config.control.socket)
     control["mode"] = f"{config.control.mode:04o}"
-    shown["file_extensions"] = {
-        kind: [extension.decode() for extension in extensions] for kind, extensions in shown["file_extensions"].items()
-    }
-    shown["ignore"] = list(config.ignore)
     return shown
 
 

@@ -72,13 +72,13 @@ def _cores() -> int:
 class FileExtensions:
     """Which files are media; lower case with the dot. Names are compared without regard to case."""
 
-    video: Annotated[tuple[bytes, ...], Each(extension)] = (
-        *(b".mp4", b".mkv", b".avi", b".mov", b".m4v", b".webm", b".wmv", b".flv"),
-        *(b".mpg", b".mpeg", b".ts", b".m2ts", b".mts", b".vob", b".ogv", b".3gp"),
+    video: Annotated[tuple[str, ...], Each(extension)] = (
+        *(".mp4", ".mkv", ".avi", ".mov", ".m4v", ".webm", ".wmv", ".flv"),
+        *(".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".vob", ".ogv", ".3gp"),
     )
-    audio: Annotated[tuple[bytes, ...], Each(extension)] = (
-        *(b".mp3", b".aac", b".flac", b".wav", b".ogg", b".wma"),
-        *(b".m4a", b".opus", b".aiff", b".ape", b".wv"),
+    audio: Annotated[tuple[str, ...], Each(extension)] = (
+        *(".mp3", ".aac", ".flac", ".wav", ".ogg", ".wma"),
+        *(".m4a", ".opus", ".aiff", ".ape", ".wv"),
     )
 
 

@@ -10,6 +10,7 @@ import binascii
 import ipaddress
 import math
 import re
+import warnings
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -147,26 +148,45 @@ def file_mode(node: Node) -> int:
     return int(node.value.replace("o", ""), 8)
 
 
-def extension(node: Node) -> bytes:
-    """Lower case as Python's bytes know it, which is how file names are compared."""
+def extension(node: Node) -> str:
+    """In lower case, as far as it is ASCII: names are bytes, and bytes know no other."""
     value = text(node)
     if not value.startswith("."):
         raise Wrong(f"is {shown(node)}, without its dot", f"did you mean `.{printable(value.lstrip('*.'))}`?")
     if not re.fullmatch(r"\.[^./\s]+", value):
         raise Wrong(f"is {shown(node)}, not a file extension", "write one dot and what follows it, as in .mkv")
-    return value.encode().lower()
+    return value.encode().lower().decode()
 
 
 def ignore_pattern(node: Node) -> str:
-    # The only rule that needs pathspec, which takes longer to import than everything else here together.
+    value = text(node)
+    problem = ignore_problem(value)
+    if problem:
+        raise Wrong(f"is {shown(node)}, {problem}", "see gitignore(5)")
+    return value
+
+
+def ignore_problem(pattern: str) -> str | None:
+    """Why a line of .gitignore syntax cannot be used or can never match; None when all is well."""
+    # The only one here that needs pathspec, which takes longer to import than all the rest together.
     from pathspec import GitIgnoreSpec  # noqa: PLC0415
 
-    value = text(node)
+    if not pattern.strip() or pattern.startswith("#"):
+        return None
+    if "\n" in pattern:
+        return "more than one line"
+    if pattern.strip().removeprefix("!").startswith(("./", "../", "//")):
+        return "which matches nothing: patterns start at the root, as in /extras/"
     try:
-        GitIgnoreSpec.from_lines([value])
-    except (ValueError, re.error):
-        raise Wrong(f"is {shown(node)}, not a pattern as in a .gitignore file") from None
-    return value
+        with warnings.catch_warnings():
+            # Python warns of a set that means something else than in .gitignore, such as [[:alpha:]].
+            warnings.simplefilter("error")
+            compiled = GitIgnoreSpec.from_lines([pattern], backend="simple").patterns
+    except (ValueError, re.error, Warning):
+        return "not a pattern as in a .gitignore file"
+    if all(one.include is None for one in compiled):
+        return "which matches nothing: is a bracket left open?"
+    return None
 
 
 def absolute_path(node: Node) -> bytes:

@@ -78,7 +78,8 @@ class Heartbeats:
     def retire(self, heartbeat: Heartbeat) -> None:
         """Its thread ended as planned. One that ends without this becomes stuck, which is meant."""
         with self._lock:
-            self._heartbeats.pop(heartbeat.name, None)
+            if self._heartbeats.get(heartbeat.name) is heartbeat:
+                del self._heartbeats[heartbeat.name]
 
     def statistics(self, now: float) -> tuple[Pulse, ...]:
         """Every thread as it is at `now`, by name."""
