@@ -52,9 +52,10 @@ def show(console: Console, arguments: argparse.Namespace) -> int:
 
 def page(item: Json, screen: Screen) -> list[str]:
     """All there is to say of one file, field by field; what this version does not know is shown as it came."""
+    state = _state(item)
     picture = f"{item.get('width')}x{item.get('height')}" if item.get("width") else None
     said = {
-        "state": screen.painted(*_state(item)) if _state(item).text else "in the catalog",
+        "state": screen.painted(state.text, state.style) if state.text else "in the catalog",
         "why": _text(item.get("why"), screen),
         "problem": _text(item.get("problem"), screen),
         "missing": f"since {quantities.date(item['missing_since'])}" if item.get("missing_since") else None,

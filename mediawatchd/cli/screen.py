@@ -10,8 +10,8 @@ import json
 import os
 import re
 import unicodedata
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as typing has it; importing that costs 5 ms of the 80
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TextIO

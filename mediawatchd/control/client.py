@@ -13,13 +13,13 @@ import json
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Self
 
 from mediawatchd.errors import MediawatchdError, Refused
 
+TYPE_CHECKING = False  # as typing has it; importing that costs 5 ms of the 80
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
-    from typing import BinaryIO
+    from typing import Any, BinaryIO, Self
 
     Json = dict[str, Any]
 
