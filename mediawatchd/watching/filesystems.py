@@ -34,6 +34,9 @@ _NUMBERED_AT_MOUNT = frozenset(["exfat", "fuseblk", "msdos", "vfat"])
 # The name under which a protocol negotiates another version is no other file system.
 _FAMILY = {"nfs4": "nfs", "smb3": "cifs"}
 
+_UDEV = "/run/udev/data"
+_BY_UUID = "/dev/disk/by-uuid"
+
 # _IOR(0x15, 0, struct fsuuid2 {u8 len; u8 uuid[16]}): any file system, from Linux 6.9 on.
 _FS_IOC_GETFSUUID = 0x80111500
 _BTRFS_IOC_INO_LOOKUP = 0xD0009412
@@ -135,7 +138,7 @@ def _ioctl(fd: int, number: int, buffer: bytearray) -> bytes | None:
 
 
 def _uuid_from_udev(device: int) -> str | None:
-    path = f"/run/udev/data/b{os.major(device)}:{os.minor(device)}"
+    path = f"{_UDEV}/b{os.major(device)}:{os.minor(device)}"
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -148,7 +151,7 @@ def _uuid_from_udev(device: int) -> str | None:
 
 def _uuid_from_links(device: int) -> str | None:
     try:
-        with os.scandir("/dev/disk/by-uuid") as links:
+        with os.scandir(_BY_UUID) as links:
             return next((link.name.lower() for link in links if _device_at(link.path) == device), None)
     except OSError:
         return None

@@ -192,7 +192,7 @@ def test_the_fast_answer_is_the_same(video: str, name: bytes, directory: bytes, 
     assert mine.media_file(directory, name) == expected
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="compares with git")
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_patterns_mean_what_they_mean_to_git(tmp_path: Path) -> None:
     pieces = ["a", "b", "films", "*.part", "*.mkv", "film*", "?", "**", "extras", "x.part", "_UNPACK_*", "[ab]", "*"]
     built_in = ["*.part", "*.partial", "*.tmp", ".syncthing.*", "_UNPACK_*/"]
