@@ -1,0 +1,187 @@
+"""The perceptual hashes of a damaged catalog, read where it can still be read.
+
+Runs in the thread that opens the database. They are what takes long to compute again; all else comes from the disk.
+A salvaged row has its old quick hash as `former_quick_hash`, so that its perceptual hash counts only after the file
+was read again and still has that quick hash.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from mediawatchd.catalog import legacy_layout
+from mediawatchd.catalog.connection import connect, is_corrupt
+from mediawatchd.catalog.legacy_values import perceptual_hash
+from mediawatchd.catalog.restore import Remembered, Restore
+from mediawatchd.catalog.rows import everything
+from mediawatchd.model import PERCEPTUAL_HASH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mediawatchd.model import MediaType
+
+_HIGHEST_ID = 1 << 48
+_QUICK_HASH_BYTES = 32
+_READ = (
+    "SELECT id, directory_id, name, media_type, size, mtime_ns, coalesce(quick_hash, former_quick_hash), video_phash, "
+    "first_seen FROM media_files WHERE missing_since IS {missing} NULL"
+)
+
+
+def salvage(source: bytes, connection: sqlite3.Connection, *, now: int, within_seconds: float = 60.0) -> int:
+    """Insert what `source` still knows into a new catalog, inside the caller's transaction; returns how many rows.
+
+    What is wrong with `source` is never raised. Ends after `within_seconds`: damaged trees can be endless.
+    """
+    restore = Restore(connection)
+    end = time.monotonic() + within_seconds
+    rows = 0
+    # Without the WAL at the second attempt: it may be what is damaged.
+    for immutable in (False, True):
+        for row in _remembered(source, immutable=immutable, end=end, now=now):
+            rows += restore.insert(row)
+        if rows:
+            break
+    restore.link()
+    return rows
+
+
+def _remembered(source: bytes, *, immutable: bool, end: float, now: int) -> Iterator[Remembered]:
+    """The rows with a perceptual hash, as far as they can be read; present ones first, for paths are theirs."""
+    try:
+        with closing(connect(source, mode="ro", immutable=immutable)) as damaged:
+            damaged.set_progress_handler(lambda: time.monotonic() > end, 100_000)
+            damaged.execute("PRAGMA trusted_schema = OFF")
+            damaged.execute("PRAGMA cell_size_check = ON")
+            # So that a file that is shorter than its header says can be read as far as it goes.
+            damaged.execute("PRAGMA writable_schema = ON")
+            if legacy_layout.is_legacy(damaged):
+                query = f"{legacy_layout.file_selection(damaged, 'media_files')} WHERE true"
+                damaged.text_factory = bytes
+                base = os.getcwdb()
+                for values in _readable(damaged, query):
+                    row = legacy_layout.remembered(values, base=base, now=now)
+                    if row is not None and row.video_phash is not None:
+                        yield _unverified(row)
+                return
+            damaged.text_factory = bytes
+            directories = _Directories(damaged)
+            for missing in ("", "NOT"):
+                for values in _readable(damaged, _READ.format(missing=missing)):
+                    row = _checked(values, directories, now)
+                    if row is not None:
+                        yield row
+    except sqlite3.DatabaseError:
+        return
+
+
+def _readable(damaged: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of `query` by rising id, stepping over the pages that cannot be read."""
+    query += " AND id > ? ORDER BY id"
+    last = 0
+    while last < _HIGHEST_ID:
+        try:
+            for row in damaged.execute(query, (last,)):
+                last = max(last + 1, row[0])
+                yield row
+        except sqlite3.DatabaseError as exc:
+            if not is_corrupt(exc):
+                raise
+            last = _beyond(damaged, last)
+        else:
+            return
+
+
+def _beyond(damaged: sqlite3.Connection, last: int) -> int:
+    """The lowest id above `last` after which a row can be read; a page that cannot covers a range of ids."""
+    step = 1
+    while not _can_read_after(damaged, last + step):
+        if last + step >= _HIGHEST_ID:
+            return _HIGHEST_ID
+        step *= 2
+    low, high = last + step // 2, last + step
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _can_read_after(damaged, middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _can_read_after(damaged: sqlite3.Connection, file_id: int) -> bool:
+    try:
+        damaged.execute("SELECT * FROM media_files WHERE id > ? ORDER BY id LIMIT 1", (file_id,)).fetchone()
+    except sqlite3.DatabaseError as exc:
+        if not is_corrupt(exc):
+            raise
+        return False
+    return True
+
+
+class _Directories:
+    """Paths by id, read once each; None for those that cannot be read."""
+
+    def __init__(self, damaged: sqlite3.Connection) -> None:
+        self._damaged = damaged
+        self._paths: dict[object, bytes | None] = {}
+
+    def path(self, directory_id: object) -> bytes | None:
+        if directory_id not in self._paths:
+            self._paths[directory_id] = self._read(directory_id)
+        return self._paths[directory_id]
+
+    def _read(self, directory_id: object) -> bytes | None:
+        try:
+            row = self._damaged.execute("SELECT path FROM directories WHERE id = ?", (directory_id,)).fetchone()
+        except sqlite3.DatabaseError as exc:
+            if not is_corrupt(exc):
+                raise
+            return None
+        path = row[0] if row else None
+        if isinstance(path, bytes) and os.path.join(os.path.normpath(path), b"") == path and path.startswith(b"/"):
+            return path
+        return None
+
+
+def _checked(values: tuple[Any, ...], directories: _Directories, now: int) -> Remembered | None:
+    """A row whose every value is one that could have been written: a damaged page may hold anything."""
+    file_id, directory_id, name, media_type, size, mtime_ns, quick_hash, video_phash, first_seen = values
+    phash = perceptual_hash(video_phash)
+    if (
+        phash is None
+        or media_type not in (b"video", b"vr", b"audio")
+        or not (isinstance(name, bytes) and 0 < len(name) <= 255)
+        or b"/" in name
+        or b"\0" in name
+        or not (isinstance(size, int) and size >= 0)
+        or not isinstance(mtime_ns, int)
+    ):
+        return None
+    kind: MediaType = media_type.decode()
+    directory = directories.path(directory_id)
+    if directory is None:
+        return None
+    known = isinstance(quick_hash, bytes) and len(quick_hash) == _QUICK_HASH_BYTES
+    seen = first_seen if isinstance(first_seen, int) and 0 < first_seen <= now else now
+    row = Remembered(
+        file_id, directory + name, kind, size, mtime_ns, 0, quick_hash if known else None, None, phash,
+        None, None, None, seen,
+    )  # fmt: skip
+    return _unverified(row)
+
+
+def _unverified(row: Remembered) -> Remembered:
+    return row._replace(
+        lacks=everything(row.media_type) & ~PERCEPTUAL_HASH,
+        quick_hash=None,
+        former_quick_hash=row.quick_hash or row.former_quick_hash,
+        container_format=None,
+        duration=None,
+        bitrate=None,
+    )
