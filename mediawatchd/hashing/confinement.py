@@ -30,6 +30,7 @@ def confine(parent: int, memory_bytes: int) -> None:
     """Prepare this process, a child of `parent`; pebble calls it before the first work, and gives up if it raises."""
     # pebble's own handlers run in Python, so they would wait for native code to return. It never may.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the daemon may block signals in its threads
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the daemon, which ends us
     libc = ctypes.CDLL(None, use_errno=True)
     for option, value in ((_PR_SET_PDEATHSIG, int(signal.SIGKILL)), (_PR_SET_NO_NEW_PRIVS, 1)):

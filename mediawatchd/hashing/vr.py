@@ -75,7 +75,6 @@ def _by_metadata(
         angle = round(360 * width / (width + left + right)) if width else None
         half = angle is not None and 170 <= angle <= 200
         return ("half_equirectangular", 180) if half else ("equirectangular", angle)
-    # Longest first: "half equirectangular" before "equirectangular" matters to no prefix, but costs nothing.
     for words, (projection, angle) in _PROJECTIONS.items():
         if spherical.startswith(words):
             lens = _LENS_ANGLE.search(side_data.get("stereo3d", "")) if projection == "fisheye" else None

@@ -1,0 +1,308 @@
+"""Decode processes that crash, hang, eat memory or die; each task comes back once, whatever happens."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mediawatchd.hashing import decoding
+from mediawatchd.hashing.decoding import DecodePool, Work
+from mediawatchd.hashing.descriptor import stamp_of
+from mediawatchd.model import PROBE, Changed, Failed, Outcome, Probed, Task
+from tests import misbehaviour
+from tests.media import make_video
+from tests.misbehaviour import attempts
+from tests.wait import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PATIENCE = 60  # seconds; starting a process takes a few tenths of one on an idle machine
+
+
+class Decoding:
+    """A pool whose outcomes are kept."""
+
+    def __init__(self, folder: Path, **settings: float) -> None:
+        self.outcomes: list[Outcome] = []
+        self._folder = folder
+        chosen = {"workers": 1, "timeout_seconds": PATIENCE, "memory_mb": 512} | settings
+        self.pool = DecodePool(deliver=self.outcomes.append, **chosen)
+        self.pool.start()
+
+    def task(self, number: int, path: bytes | None = None) -> Task:
+        if path is None:
+            path = os.fsencode(self._folder / f"{number}.mkv")
+            with open(path, "wb"):
+                pass
+        stamp = stamp_of(os.lstat(path))
+        assert stamp is not None
+        return Task(number, path, stamp, "video", PROBE, 1, 1, 0)
+
+    def submit(self, task: Task, function: Callable[..., Outcome], *arguments: object) -> Task:
+        self.pool.submit(task, Work(function, PROBE, arguments))
+        return task
+
+    def outcome(self, function: Callable[..., Outcome], *arguments: object, number: int = 1) -> tuple[Task, Outcome]:
+        task = self.submit(self.task(number), function, *arguments)
+        return task, self.outcome_of(task)
+
+    def outcome_of(self, task: Task) -> Outcome:
+        return wait_until(
+            lambda: next((o for o in self.outcomes if o.file_id == task.file_id), None),
+            within=PATIENCE,
+            shows=self.pool.statistics,
+        )
+
+    def started(self, task: Task) -> int:
+        """Wait until the task is being worked on; the process that does."""
+        return wait_until(lambda: attempts(task.path), within=PATIENCE, shows=self.pool.statistics)[-1]
+
+
+@pytest.fixture
+def decoding_with(tmp_path: Path) -> Iterator[Callable[..., Decoding]]:
+    made: list[Decoding] = []
+
+    def make(**settings: float) -> Decoding:
+        made.append(Decoding(tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        assert one.pool.stop(10)
+
+
+def ended(process: int) -> bool:
+    try:
+        with open(f"/proc/{process}/stat", encoding="ascii") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def problem(outcome: Outcome) -> tuple[str, bool]:
+    assert isinstance(outcome, Failed), outcome
+    return outcome.problem.reason, outcome.final
+
+
+def test_a_decoder_that_crashes_is_tried_once_more_and_the_pool_goes_on(decoding_with: Callable[..., Decoding]) -> None:
+    pool = decoding_with()
+    task, outcome = pool.outcome(misbehaviour.die, signal.SIGSEGV)
+    assert problem(outcome) == ("crash", True)
+    assert "SIGSEGV" in outcome.problem.text
+    assert len(set(attempts(task.path))) == 2
+    assert isinstance(pool.outcome(misbehaviour.behave, number=2)[1], Changed)
+    assert len(pool.outcomes) == 2
+
+
+def test_a_decoder_that_crashes_once_succeeds_at_the_second_attempt(decoding_with: Callable[..., Decoding]) -> None:
+    task, outcome = decoding_with().outcome(misbehaviour.die, signal.SIGABRT, 1)
+    assert isinstance(outcome, Changed)
+    assert len(attempts(task.path)) == 2
+
+
+def test_a_decoder_that_hangs_in_native_code_is_killed_at_its_time(decoding_with: Callable[..., Decoding]) -> None:
+    pool = decoding_with(timeout_seconds=0.3)
+    task, outcome = pool.outcome(misbehaviour.hang)
+    assert problem(outcome) == ("timeout", True)
+    (process,) = attempts(task.path)  # no second attempt
+    wait_until(lambda: ended(process), within=PATIENCE)
+    assert isinstance(pool.outcome(misbehaviour.behave, number=2)[1], Changed)
+
+
+def test_a_clock_that_jumps_times_nothing_out(
+    decoding_with: Callable[..., Decoding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = decoding_with()
+    task = pool.submit(pool.task(1), misbehaviour.hang)
+    pool.started(task)
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    other = pool.submit(pool.task(2), misbehaviour.behave)
+    time.sleep(0.5)  # five looks of pebble
+    assert pool.outcomes == []
+    assert pool.pool.cancel(lambda found: found == task) == [task]
+    assert isinstance(pool.outcome_of(other), Changed)
+
+
+@pytest.mark.parametrize("function", [misbehaviour.eat_memory, misbehaviour.report_no_memory])
+def test_a_decoder_that_eats_memory_is_ended_at_its_limit(
+    decoding_with: Callable[..., Decoding], function: Callable[..., Outcome]
+) -> None:
+    pool = decoding_with()
+    task, outcome = pool.outcome(function)
+    assert problem(outcome) == ("memory", True)
+    (process,) = attempts(task.path)
+    wait_until(lambda: ended(process), within=PATIENCE)  # with a heap that is full
+    assert isinstance(pool.outcome(misbehaviour.behave, number=2)[1], Changed)
+
+
+def test_a_decoder_that_the_kernel_kills_ran_out_of_memory_when_it_happens_again(
+    decoding_with: Callable[..., Decoding],
+) -> None:
+    pool = decoding_with()
+    task, outcome = pool.outcome(misbehaviour.die, signal.SIGKILL)
+    assert problem(outcome) == ("memory", True)
+    assert len(attempts(task.path)) == 2
+    assert isinstance(pool.outcome(misbehaviour.die, signal.SIGKILL, 1, number=2)[1], Changed)
+
+
+def test_a_fault_of_ours_is_a_problem_of_that_file(
+    decoding_with: Callable[..., Decoding], caplog: pytest.LogCaptureFixture
+) -> None:
+    task, outcome = decoding_with().outcome(misbehaviour.go_wrong)
+    assert problem(outcome) == ("decode", True)
+    assert len(attempts(task.path)) == 1
+    assert "a fault of ours" in caplog.text
+
+
+def test_cancelling_kills_what_runs_and_takes_back_what_waits(decoding_with: Callable[..., Decoding]) -> None:
+    pool = decoding_with()
+    running = pool.submit(pool.task(1), misbehaviour.hang)
+    waiting = pool.submit(pool.task(2), misbehaviour.behave)
+    kept = pool.submit(pool.task(3), misbehaviour.behave)
+    process = pool.started(running)
+    assert pool.pool.cancel(lambda task: task.file_id < 3) == [waiting, running]
+    wait_until(lambda: ended(process), within=5)
+    assert isinstance(pool.outcome_of(kept), Changed)
+    assert [outcome.file_id for outcome in pool.outcomes] == [3]
+    assert attempts(waiting.path) == []
+    assert pool.pool.cancel(lambda task: True) == []
+
+
+def test_stopping_kills_what_runs(decoding_with: Callable[..., Decoding]) -> None:
+    pool = decoding_with(workers=2)
+    tasks = [pool.submit(pool.task(number), misbehaviour.hang) for number in range(3)]
+    processes = [pool.started(task) for task in tasks[:2]]
+    assert pool.pool.stop(10)
+    assert all(ended(process) for process in processes)
+    assert pool.outcomes == []
+
+
+def test_processes_end_when_idle_and_start_again_with_work(decoding_with: Callable[..., Decoding]) -> None:
+    pool = decoding_with(idle_seconds=0.1)
+    assert not pool.pool.statistics().has_processes
+    for number in (1, 2):
+        task, _ = pool.outcome(misbehaviour.behave, number=number)
+        wait_until(lambda: not pool.pool.statistics().has_processes, within=PATIENCE)
+        wait_until(lambda path=task.path: ended(attempts(path)[0]), within=PATIENCE)
+    assert pool.pool.statistics().pools_started == 2
+
+
+def test_an_idle_process_that_is_killed_is_replaced(decoding_with: Callable[..., Decoding]) -> None:
+    pool = decoding_with()
+    task, _ = pool.outcome(misbehaviour.behave)
+    (process,) = attempts(task.path)
+    os.kill(process, signal.SIGKILL)
+    wait_until(lambda: ended(process), within=PATIENCE)
+    for number in (2, 3):
+        assert isinstance(pool.outcome(misbehaviour.behave, number=number)[1], Changed)
+
+
+def test_processes_that_take_no_work_are_replaced(
+    decoding_with: Callable[..., Decoding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = decoding_with()
+    task, _ = pool.outcome(misbehaviour.behave)
+    (process,) = attempts(task.path)
+    monkeypatch.setattr(decoding, "_START_SECONDS", 0.5)
+    os.kill(process, signal.SIGSTOP)
+    other = pool.submit(pool.task(2), misbehaviour.behave)
+    wait_until(lambda: pool.pool.statistics().pools_replaced, within=PATIENCE)
+    monkeypatch.setattr(decoding, "_START_SECONDS", PATIENCE)
+    outcome = pool.outcome_of(other)
+    # A slow start is taken for the same, and then there is no further attempt: told, and tried again later.
+    assert isinstance(outcome, Changed) or problem(outcome) == ("crash", False)
+    assert ended(process)
+
+
+def test_processes_die_with_a_daemon_that_is_killed(tmp_path: Path) -> None:
+    program = """if True:
+        import os, sys, time
+        from mediawatchd.hashing.decoding import DecodePool, Work
+        from mediawatchd.model import PROBE, Stamp, Task
+        from tests import misbehaviour
+        if __name__ == "__main__":
+            pool = DecodePool(workers=1, timeout_seconds=60, memory_mb=512, deliver=print)
+            pool.start()
+            path = os.fsencode(sys.argv[1])
+            pool.submit(Task(1, path, Stamp(0, 0, 0, 0, 0), "video", PROBE, 1, 1, 0), Work(misbehaviour.hang, PROBE))
+            time.sleep(60)
+    """
+    path = tmp_path / "film.mkv"
+    path.touch()
+    with subprocess.Popen([sys.executable, "-c", program, str(path)], env=os.environ | {"PYTHONPATH": "."}) as daemon:
+        try:
+            process = wait_until(lambda: attempts(os.fsencode(path)), within=PATIENCE)[0]
+        finally:
+            daemon.kill()
+    wait_until(lambda: ended(process), within=5)
+
+
+def test_a_process_is_confined(decoding_with: Callable[..., Decoding]) -> None:
+    _, outcome = decoding_with().outcome(misbehaviour.describe_process)
+    assert isinstance(outcome, Failed)
+    assert ast.literal_eval(outcome.problem.text) == (
+        (0, 0),
+        512 * 1024 * 1024,
+        "1",
+        "800",
+        os.devnull,
+        True,
+        True,
+        [],
+    )
+
+
+def test_every_task_comes_back_once(decoding_with: Callable[..., Decoding]) -> None:
+    pool = decoding_with(workers=2, timeout_seconds=1)
+    choose = random.Random(4)
+    kinds: list[tuple[object, ...]] = [
+        (misbehaviour.behave,),
+        (misbehaviour.behave,),
+        (misbehaviour.die, signal.SIGSEGV, 1),
+        (misbehaviour.die, signal.SIGSEGV),
+        (misbehaviour.hang,),
+        (misbehaviour.eat_memory,),
+    ]
+    tasks = [pool.task(number) for number in range(24)]
+    for task in tasks:
+        pool.submit(task, *choose.choice(kinds))
+    taken = pool.pool.cancel(lambda task: task.file_id in (5, 23))
+    wait_until(lambda: len(pool.outcomes) >= 8, within=PATIENCE, shows=pool.pool.statistics)
+    taken += pool.pool.cancel(lambda task: task.file_id % 3 == 0)
+    wait_until(lambda: len(pool.outcomes) + len(taken) >= len(tasks), within=PATIENCE, shows=pool.pool.statistics)
+    with contextlib.suppress(AssertionError):  # nothing more comes
+        wait_until(lambda: len(pool.outcomes) + len(taken) > len(tasks), within=0.5)
+    assert sorted([*(outcome.file_id for outcome in pool.outcomes), *(task.file_id for task in taken)]) == list(
+        range(24)
+    )
+
+
+def test_a_real_video_is_probed(decoding_with: Callable[..., Decoding], tmp_path: Path) -> None:
+    pool = decoding_with()
+    task = pool.task(1, make_video(tmp_path / "film.mp4"))
+    pool.pool.submit(task)
+    outcome = pool.outcome_of(task)
+    assert isinstance(outcome, Probed)
+    assert outcome.stamp == task.stamp
+    assert outcome.probe.video is not None
+    assert outcome.probe.video.width == 64
+
+
+def test_the_daemon_does_not_load_decoders() -> None:
+    program = (
+        "import sys, mediawatchd.hashing.decoding, mediawatchd.hashing.quick;"
+        "print(sorted({'av', 'PIL', 'numpy', 'imagehash'} & set(sys.modules)))"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    assert printed.stdout.strip() == "[]"

@@ -1,0 +1,88 @@
+"""Work for decode processes that goes wrong on purpose, as broken files make FFmpeg go wrong.
+
+Functions of the kind that `DecodePool.submit` takes; they are loaded in the decode process, so this module
+imports little. Each leaves a line in the task's own file, by which attempts are counted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import signal
+import time
+from typing import NoReturn
+
+from mediawatchd.model import PROBE, Changed, Failed, Outcome, Problem, Task
+
+
+def attempts(path: bytes) -> list[int]:
+    """The processes that had the file, one for each attempt."""
+    with open(path, encoding="ascii") as file:
+        return [int(line) for line in file]
+
+
+def _begin(task: Task) -> int:
+    with open(task.path, "a", encoding="ascii") as file:
+        file.write(f"{os.getpid()}\n")
+    return len(attempts(task.path))
+
+
+def behave(task: Task) -> Outcome:
+    _begin(task)
+    return Changed(task.file_id, task.stamp, task.path, None)
+
+
+def die(task: Task, signal_number: int, times: int = 1000) -> Outcome:
+    """Die of a signal in the first so many attempts."""
+    if _begin(task) <= times:
+        os.kill(os.getpid(), signal_number)
+        time.sleep(60)
+    return Changed(task.file_id, task.stamp, task.path, None)
+
+
+def hang(task: Task) -> NoReturn:
+    """Hang in native code that holds the interpreter lock: no Python runs there any more, no signal handler either."""
+    _begin(task)
+    while True:
+        ctypes.PyDLL(None).pause()
+
+
+def eat_memory(task: Task) -> Outcome:
+    _begin(task)
+    eaten = []
+    while True:
+        eaten.append(bytearray(16 * 1024 * 1024))
+
+
+def report_no_memory(task: Task) -> NoReturn:
+    """As FFmpeg reports that it got no memory."""
+    import av.error  # noqa: PLC0415 - this module is loaded outside decode processes too
+
+    _begin(task)
+    raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+
+
+def go_wrong(task: Task) -> NoReturn:
+    _begin(task)
+    raise KeyError("a fault of ours")
+
+
+def describe_process(task: Task) -> Outcome:
+    """What the process may do, as the text of a problem."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        privileges = next(line.split()[1] for line in status if line.startswith("NoNewPrivs"))
+    with open("/proc/self/oom_score_adj", encoding="ascii") as score:
+        first_to_be_killed = score.read().strip()
+    facts = (
+        resource.getrlimit(resource.RLIMIT_CORE),
+        resource.getrlimit(resource.RLIMIT_DATA)[0],
+        privileges,
+        first_to_be_killed,
+        os.readlink("/proc/self/fd/0"),
+        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+        sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+    )
+    return Failed(task.file_id, task.stamp, PROBE, Problem("decode", repr(facts)), final=True)
