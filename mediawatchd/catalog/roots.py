@@ -5,7 +5,7 @@ The functions that take a transaction run on the writer thread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.catalog.directories import below, parent_path
 from mediawatchd.catalog.transaction import RootRow, Transaction, get_state, set_state
@@ -20,6 +20,17 @@ _COLUMNS = "id, path, configured, filesystem_id, online_ns, walks, last_reconcil
 def load_roots(connection: sqlite3.Connection) -> dict[int, RootRow]:
     rows = connection.execute(f"SELECT {_COLUMNS} FROM roots")
     return {row[0]: RootRow._make(row) for row in rows}
+
+
+def root(connection: sqlite3.Connection, root_id: int) -> RootRow:
+    row = connection.execute(f"SELECT {_COLUMNS} FROM roots WHERE id = ?", (root_id,)).fetchone()
+    return RootRow._make(row)
+
+
+def identity(connection: sqlite3.Connection, filesystem_id: int | None) -> str | None:
+    """By what a file system was known when it was first seen."""
+    row = connection.execute("SELECT identity FROM filesystems WHERE id = ?", (filesystem_id,)).fetchone()
+    return row[0] if row else None
 
 
 def configure(tx: Transaction, paths: Sequence[bytes]) -> dict[bytes, int]:
@@ -79,8 +90,32 @@ def accept(tx: Transaction, root_id: int, filesystem: int | None) -> None:
     _reload(tx)
 
 
-def walked(tx: Transaction, root_id: int) -> None:
-    """A complete walk of the whole root has ended."""
+class WalkRecord(NamedTuple):
+    """A walk that ended, as `scans` keeps it; `complete` when it saw all of its scope."""
+
+    scope: bytes
+    cause: str
+    result: str
+    seconds: float
+    directories: int
+    files: int
+
+
+KEPT_SCANS = 1_000
+
+
+def record_walk(tx: Transaction, root_id: int, walk: WalkRecord) -> None:
+    """Keep a record of a walk; one that saw the whole root counts for the purge and for `last_reconcile`."""
+    if root_id not in tx.roots:
+        return
+    tx.connection.execute(
+        "INSERT INTO scans (root_id, scope, cause, result, started, seconds, directories, files) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (root_id, *walk[:3], int(tx.time - walk.seconds), *walk[3:]),
+    )
+    tx.connection.execute("DELETE FROM scans WHERE id <= (SELECT max(id) FROM scans) - ?", (KEPT_SCANS,))
+    if walk.result != "complete" or walk.scope != tx.roots[root_id].path:
+        return
     tx.connection.execute(
         "UPDATE roots SET walks = walks + 1, last_reconcile = ? WHERE id = ?", (int(tx.time), root_id)
     )

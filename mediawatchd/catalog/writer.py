@@ -14,7 +14,7 @@ import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from mediawatchd.catalog import outcomes
 from mediawatchd.catalog.directories import Directories
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.clock import CatalogClock
     from mediawatchd.catalog.database import Database
     from mediawatchd.model import DirectoryMove, Event, Outcome, Report
+    from mediawatchd.telemetry.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +42,6 @@ LINGER_SECONDS = 0.05
 CAPACITY = 20_000
 CHECKPOINT_SECONDS = 60.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-
-
-class Heart(Protocol):
-    """How a thread shows that it still loops."""
-
-    def beat(self) -> None: ...
-    def idle(self) -> None: ...
 
 
 class Committed(NamedTuple):
@@ -99,7 +93,7 @@ class Writer:
         database: Database,
         clock: CatalogClock,
         policy: Policy,
-        heart: Heart,
+        heart: Heartbeat,
         mounts_unchanged: Callable[[int], bool],
         online: Callable[[], frozenset[int]],
         listened: Callable[[], bool],
@@ -187,10 +181,9 @@ class Writer:
     def _run(self) -> None:
         checkpoint_due: float | None = None
         while True:
-            self._heart.idle()
             wait = None if checkpoint_due is None else max(0.0, checkpoint_due - time.monotonic())
-            batch = self._inbox.take(weight=BATCH, linger_seconds=LINGER_SECONDS, timeout_seconds=wait)
-            self._heart.beat()
+            with self._heart.idle():
+                batch = self._inbox.take(weight=BATCH, linger_seconds=LINGER_SECONDS, timeout_seconds=wait)
             if batch is None:
                 break
             if batch:
@@ -267,10 +260,8 @@ class Writer:
             known, self._trouble = self._trouble, trouble
         if known != trouble:
             log.error("The catalog cannot be written, trying again until it can error=%s", error)
-        self._heart.idle()
-        ended = self._stopping.wait(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
-        self._heart.beat()
-        return not ended
+        with self._heart.idle():
+            return not self._stopping.wait(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
 
     def _drop(self, message: _Message, error: Exception) -> None:
         if isinstance(message, _Call):

@@ -1,0 +1,133 @@
+"""What the catalog knows of a directory, for those who compare it with the disk. Read only, one short query each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mediawatchd.catalog.directories import below
+from mediawatchd.model import Stamp
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+
+VARIABLES = 500
+"""How many values one statement is given; SQLite takes many more, but compiles each number of them anew."""
+
+
+class KnownDirectory(NamedTuple):
+    id: int
+    path: bytes
+    filesystem_id: int | None
+    inode: int | None
+    gone: int
+    absent_ns: int | None
+
+
+class KnownFile(NamedTuple):
+    """A row that a newly found file may have been; `missing` when its path is known to be free."""
+
+    id: int
+    directory: bytes
+    name: bytes
+    size: int
+    mtime_ns: int
+    inode: int
+    missing: bool
+
+
+_DIRECTORY = "id, path, filesystem_id, inode, gone, absent_ns"
+
+
+def directory(connection: sqlite3.Connection, path: bytes) -> KnownDirectory | None:
+    row = connection.execute(f"SELECT {_DIRECTORY} FROM directories WHERE path = ? AND NOT gone", (path,)).fetchone()
+    return KnownDirectory._make(row) if row else None
+
+
+def subdirectories(connection: sqlite3.Connection, directory_id: int) -> dict[bytes, KnownDirectory]:
+    """The present directories in a directory, by path."""
+    rows = connection.execute(f"SELECT {_DIRECTORY} FROM directories WHERE parent_id = ? AND NOT gone", (directory_id,))
+    return {row[1]: KnownDirectory._make(row) for row in rows.fetchall()}
+
+
+def files(connection: sqlite3.Connection, directory_id: int) -> dict[bytes, tuple[int, ...]]:
+    """The stamps of the present files in a directory, by name, as plain tuples with None where a field is empty.
+
+    A file whose absence or hold waits for a decision has the stamp (), which equals none: seeing it is news.
+    """
+    rows = connection.execute(
+        "SELECT name, size, mtime_ns, ctime_ns, inode, links, absent_ns IS NULL FROM media_files "
+        "WHERE directory_id = ? AND missing_since IS NULL AND NOT hidden",
+        (directory_id,),
+    ).fetchall()
+    return {row[0]: row[1:6] if row[6] else () for row in rows}
+
+
+def stamp(connection: sqlite3.Connection, directory_id: int, name: bytes) -> Stamp | None:
+    """The stamp of a present file."""
+    row = connection.execute(
+        "SELECT size, mtime_ns, ctime_ns, inode, links FROM media_files "
+        "WHERE directory_id = ? AND name = ? AND missing_since IS NULL AND NOT hidden",
+        (directory_id, name),
+    ).fetchone()
+    return Stamp._make(row) if row else None
+
+
+def sample(
+    connection: sqlite3.Connection, paths: tuple[bytes, bytes], limit: int, *, gone: bool = False
+) -> list[tuple[bytes, Stamp]]:
+    """Paths and stamps of some files in a range of directories: present ones, or what is remembered of gone ones."""
+    which = "d.gone" if gone else "NOT d.gone AND f.missing_since IS NULL"
+    rows = connection.execute(
+        "SELECT d.path, f.name, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.links FROM directories AS d "
+        "JOIN media_files AS f ON f.directory_id = d.id "
+        f"WHERE d.path >= ? AND d.path < ? AND {which} LIMIT ?",
+        (*paths, limit),
+    ).fetchall()
+    return [(row[0] + row[1], Stamp._make(row[2:])) for row in rows]
+
+
+def holds_files(connection: sqlite3.Connection, path: bytes, filesystem_id: int | None) -> bool:
+    """Whether present files are known below a path on a file system."""
+    row = connection.execute(
+        "SELECT 1 FROM directories AS d JOIN media_files AS f ON f.directory_id = d.id "
+        "WHERE d.path >= ? AND d.path < ? AND NOT d.gone AND d.filesystem_id IS ? AND f.missing_since IS NULL LIMIT 1",
+        (*below(path), filesystem_id),
+    ).fetchone()
+    return row is not None
+
+
+def files_with_inodes(connection: sqlite3.Connection, filesystem_id: int, inodes: Sequence[int]) -> Iterator[KnownFile]:
+    """The rows, present or missing, that were last seen under some inodes of a file system."""
+    for chunk in _chunks(inodes):
+        yield from map(
+            KnownFile._make,
+            connection.execute(
+                "SELECT f.id, d.path, f.name, f.size, f.mtime_ns, f.inode, f.missing_since IS NOT NULL "
+                "FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id "
+                f"WHERE f.inode IN ({_marks(chunk)}) AND d.filesystem_id = ? AND NOT f.hidden",
+                (*chunk, filesystem_id),
+            ).fetchall(),
+        )
+
+
+def directories_with_inodes(
+    connection: sqlite3.Connection, filesystem_id: int, inodes: Sequence[int]
+) -> Iterator[KnownDirectory]:
+    """The directories, present or gone, that were last seen under some inodes of a file system."""
+    for chunk in _chunks(inodes):
+        yield from map(
+            KnownDirectory._make,
+            connection.execute(
+                f"SELECT {_DIRECTORY} FROM directories WHERE inode IN ({_marks(chunk)}) AND filesystem_id = ?",
+                (*chunk, filesystem_id),
+            ).fetchall(),
+        )
+
+
+def _marks(values: Sequence[int]) -> str:
+    return ",".join("?" * len(values))
+
+
+def _chunks(values: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (values[start : start + VARIABLES] for start in range(0, len(values), VARIABLES))

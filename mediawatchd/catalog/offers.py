@@ -1,0 +1,70 @@
+"""The catalog as the queue: which rows the workers may have now. Read only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mediawatchd.model import ASKED, LIVE, PROBE, QUICK_HASH, WALKED, Stamp, Task
+
+if TYPE_CHECKING:
+    import sqlite3
+
+# Each kind has a partial index of the rows that lack it, in the order of the queue. A probe waits for the quick hash.
+_LACKING = {
+    QUICK_HASH: "f.lacks & 1 = 1 AND f.missing_since IS NULL AND NOT f.hidden",
+    PROBE: "f.lacks & 3 = 2 AND f.missing_since IS NULL AND NOT f.hidden",
+}
+_INDEX = {QUICK_HASH: "media_files_unhashed", PROBE: "media_files_unprobed"}
+PRIORITIES = (LIVE, WALKED, ASKED)
+
+
+class Cursor(NamedTuple):
+    """How far rows of one priority were offered, in the order of the queue."""
+
+    due_ns: int = -1
+    file_id: int = 0
+
+
+def due(
+    connection: sqlite3.Connection, kind: int, priority: int, after: Cursor, now_ns: int, limit: int
+) -> list[tuple[Task, Cursor]]:
+    """The next rows of a priority that lack `kind` and are due, with where each stands in the queue."""
+    rows = connection.execute(
+        "SELECT f.id, CAST(d.path || f.name AS BLOB), f.size, f.mtime_ns, f.ctime_ns, f.inode, f.links, "
+        "f.media_type, f.lacks, d.root_id, d.filesystem_id, f.due_ns "
+        f"FROM media_files AS f INDEXED BY {_INDEX[kind]} JOIN directories AS d ON d.id = f.directory_id "
+        f"WHERE {_LACKING[kind]} AND f.priority = ? AND f.due_ns <= ? AND (f.due_ns, f.id) > (?, ?) "
+        "ORDER BY f.due_ns, f.id LIMIT ?",
+        (priority, now_ns, *after, limit),
+    ).fetchall()
+    return [
+        (
+            Task(row[0], row[1], Stamp._make(row[2:7]), row[7], row[8], row[9] or 0, row[10] or 0, priority),
+            Cursor(row[11], row[0]),
+        )
+        for row in rows
+    ]
+
+
+def next_due_ns(connection: sqlite3.Connection, now_ns: int) -> int | None:
+    """When the next row that is not due yet will be; None when none waits."""
+    times = [
+        connection.execute(
+            f"SELECT min(f.due_ns) FROM media_files AS f INDEXED BY {_INDEX[kind]} "
+            f"WHERE {lacking} AND f.priority = ? AND f.due_ns > ?",
+            (priority, now_ns),
+        ).fetchone()[0]
+        for kind, lacking in _LACKING.items()
+        for priority in PRIORITIES
+    ]
+    return min((time for time in times if time is not None), default=None)
+
+
+def settling(connection: sqlite3.Connection, now_ns: int) -> int:
+    """How many files are waited for to be left alone."""
+    count: int = connection.execute(
+        f"SELECT count(*) FROM media_files AS f INDEXED BY {_INDEX[QUICK_HASH]} "
+        f"WHERE {_LACKING[QUICK_HASH]} AND f.priority IN (0, 1, 2) AND f.due_ns > ? AND f.problem IS NULL",
+        (now_ns,),
+    ).fetchone()[0]
+    return count

@@ -1,0 +1,452 @@
+"""Keeps the catalog true to one root: its state, its hints, its walks.
+
+One thread a root, and the only one that looks at that root's files (hashing apart), so a disk that hangs stalls
+nothing but its own root. During a walk it looks at what is fresh every tenth of a second. It keeps nothing open on
+the root while it waits: an idle root can be unmounted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from mediawatchd.catalog import roots
+from mediawatchd.catalog.directories import parent_path
+from mediawatchd.model import SECOND, RootState
+from mediawatchd.paths import printable
+from mediawatchd.watching.guard import Verdict, judge
+from mediawatchd.watching.hints import Hints
+from mediawatchd.watching.places import Places
+from mediawatchd.watching.visitor import Covered, Visitor
+from mediawatchd.watching.walk import Walked, open_below, walk
+from mediawatchd.watching.walks import HINT, WalkRequest, Walks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from mediawatchd.catalog.clock import CatalogClock
+    from mediawatchd.catalog.database import Database
+    from mediawatchd.catalog.writer import Writer
+    from mediawatchd.telemetry.heartbeat import Heartbeat
+    from mediawatchd.watching.hints import Names
+    from mediawatchd.watching.mounts import Mounts
+    from mediawatchd.watching.observer import Observer, WatchState
+    from mediawatchd.watching.rules import Rules
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10.0
+SLICE_SECONDS = 0.1
+WRITER_SECONDS = 600.0
+
+
+class Pace(NamedTuple):
+    """How often a root is walked, and how long a closed file settles. In seconds."""
+
+    interval_seconds: float
+    network_interval_seconds: float
+    settle_seconds: float
+
+
+class RootStatus(NamedTuple):
+    """A snapshot for status and metrics. `since` and `next_attempt` are Unix seconds; `walking` is where a walk is."""
+
+    id: int
+    path: bytes
+    state: RootState
+    since: float
+    message: str | None
+    hint: str | None
+    next_attempt: float | None
+    watch: str
+    unwatched_directories: int
+    walking: bytes | None
+    last_walk: Walked | None
+    last_walk_seconds: float | None
+
+
+class _Active(NamedTuple):
+    request: WalkRequest
+    steps: Generator[None]
+    started: float
+
+
+class Keeper:
+    """Thread `root-ID` owns the walk under way and the root's state; `_changed` guards what others see."""
+
+    def __init__(
+        self,
+        *,
+        root_id: int,
+        path: bytes,
+        rules: Rules,
+        pace: Pace,
+        database: Database,
+        writer: Writer,
+        clock: CatalogClock,
+        mounts: Mounts,
+        observer: Observer,
+        heart: Heartbeat,
+        is_paused: Callable[[], bool],
+        state_changed: Callable[[bytes, Verdict], None],
+    ) -> None:
+        self.root_id = root_id
+        self.path = path
+        self.hints = Hints(wake=self.wake, clock=time.monotonic)
+        self.walks = Walks(wake=self.wake)
+        self._rules = rules
+        self._pace = pace
+        self._database = database
+        self._writer = writer
+        self._mounts = mounts
+        self._observer = observer
+        self._heart = heart
+        self._is_paused = is_paused
+        self._state_changed = state_changed
+        self._places = Places(writer=writer)
+        self._visitor = Visitor(
+            root_id=root_id,
+            root=path,
+            rules=rules,
+            writer=writer,
+            clock=clock,
+            places=self._places,
+            settle_ns=round(pace.settle_seconds * SECOND),
+        )
+        self._thread = threading.Thread(target=self._run, name=f"root-{root_id}", daemon=True)
+        self._active: _Active | None = None
+        self._generation = -1
+        self._walk_due: float | None = None
+        self._unwatched_due: float | None = None
+
+        self._changed = threading.Condition()
+        # Guarded by _changed:
+        self._woken = False
+        self._stopping = False
+        self._check = True
+        self._looked = 0
+        self._verdict = Verdict("offline", "it was not looked at yet")
+        self._since = time.time()
+        self._next_attempt: float | None = None
+        self._watch: WatchState | None = None
+        self._awaiting_watch = False
+        self._last_walk: tuple[Walked, float] | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Returns at once; `join` waits."""
+        with self._changed:
+            self._stopping = True
+        self.wake()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """False when the thread still hangs on its disk."""
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def wake(self) -> None:
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def check_root(self) -> None:
+        """The mount table changed, or a person accepted what is mounted: look at the root itself again."""
+        with self._changed:
+            self._check = True
+        self.wake()
+
+    def lost(self, reason: str) -> None:
+        """Events may have been lost: the whole root is walked."""
+        if reason in {"root_gone", "unmounted"}:
+            self.check_root()
+        self.ask_for_walk(self.path, reason)
+
+    def watched(self, state: WatchState) -> None:
+        """The watches stand, or are known not to: from now on a walk misses nothing."""
+        with self._changed:
+            self._watch = state
+            first, self._awaiting_watch = self._awaiting_watch, False
+        if first:
+            self.ask_for_walk(self.path, "start")
+        self.wake()
+
+    def ask_for_walk(
+        self, path: bytes, cause: str, *, is_job: bool = False, is_cancelled: Callable[[], bool] = bool
+    ) -> WalkRequest:
+        """Queue a walk of the root or of a directory in it; the request tells when it has ended."""
+        return self.walks.ask(WalkRequest(path, cause, self.hints.mark(), is_cancelled, is_job=is_job))
+
+    def wait_until_looked(self, mark: int, timeout_seconds: float) -> bool:
+        """Wait until the hints up to `mark`, and the walks asked for until then, have been looked at.
+
+        True at once when the root is not online: there is nothing to look at.
+        """
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._looked >= mark or (self._verdict.state != "online" and not self._check), timeout_seconds
+            )
+
+    def is_walking(self) -> bool:
+        """Whether a walk other than a hinted one is under way, or about to begin."""
+        active = self._active
+        return self._awaiting_watch or (active is not None and active.request.cause != HINT)
+
+    def status(self) -> RootStatus:
+        with self._changed:
+            verdict, watch, active = self._verdict, self._watch, self._active
+            message, hint = verdict.message, verdict.hint
+            kind = "degraded"
+            if watch is not None:
+                kind = watch.kind
+                message, hint = message or watch.message, hint or watch.hint
+            walked, seconds = self._last_walk or (None, None)
+            return RootStatus(
+                id=self.root_id,
+                path=self.path,
+                state=verdict.state,
+                since=self._since,
+                message=message,
+                hint=hint,
+                next_attempt=self._next_attempt,
+                watch=kind,
+                unwatched_directories=watch.unwatched_count if watch else 0,
+                walking=active.request.walked.current if active else None,
+                last_walk=walked,
+                last_walk_seconds=seconds,
+            )
+
+    # What follows runs on the keeper's own thread.
+
+    def _run(self) -> None:
+        with self._database.reader() as self._connection:
+            while not self._stopping:
+                self._heart.beat()
+                if self._round():
+                    continue
+                with self._heart.idle(), self._changed:
+                    if not self._woken:
+                        self._changed.wait(self._wait_seconds())
+                    self._woken = False
+            self._leave_walk()
+            self.walks.refuse("the daemon is stopping")
+
+    def _round(self) -> bool:
+        """One turn; True when there is more to do at once."""
+        retry = self._next_attempt is not None and time.monotonic() >= self._next_attempt
+        if self._check or retry or self._mounts.changed_since(self._generation, self.path):
+            self._check_root()
+        if self._verdict.state != "online":
+            self.walks.refuse(f"{self._verdict.state}: {self._verdict.message}")
+            return False
+        try:
+            mark = self._look()
+            self._plan()
+            busy = self._go_on_walking()
+        except OSError as error:
+            # It answered a moment ago and does not now: say so, and find out when it does again.
+            log.warning("A root could not be read root=%s error=%s", printable(self.path), error)
+            self._leave_walk()
+            self.ask_for_walk(self.path, "error")
+            self._set_verdict(Verdict("error", error.strerror or str(error), "Check the disk; it is tried again."))
+            return False
+        marks = [self.walks.first_mark(paused=self._is_paused())]
+        if self._active is not None:
+            marks.append(self._active.request.mark)
+        with self._changed:
+            self._looked = min([mark, *(each - 1 for each in marks if each is not None)])
+            self._changed.notify_all()
+        return busy
+
+    def _wait_seconds(self) -> float | None:
+        now = time.monotonic()
+        if self._verdict.state != "online":
+            return max(0.0, (self._next_attempt or now) - now)
+        due = [each - now for each in (self._walk_due, self._unwatched_due) if each is not None]
+        hints = self.hints.due_seconds()
+        if hints is not None:
+            due.append(hints)
+        return max(0.0, min(due)) if due else None
+
+    def _check_root(self) -> None:
+        with self._changed:
+            self._check = False
+        table = self._mounts.current()
+        self._generation = self._visitor.mounts = table.generation
+        self._places.use(table)
+        was = self._verdict
+        verdict = judge(self._connection, self._writer, self._places, self.root_id, self.path)
+        self._set_verdict(verdict)
+        if verdict.state != "online":
+            self._leave_walk()
+            self._walk_due = self._unwatched_due = None
+            if was.state == "online":
+                self._observer.unwatch(self.root_id)
+                self.hints.clear()
+        elif was.state != "online" or was.mount_id != verdict.mount_id:
+            self._leave_walk()
+            with self._changed:
+                self._awaiting_watch = True
+            self._observer.watch(self.root_id, self.path)
+        elif self._active is not None:
+            # Something was mounted or unmounted below: what the walk has open may be hidden now.
+            request = self._active.request
+            self._leave_walk()
+            self.walks.put_back(request)
+
+    def _set_verdict(self, verdict: Verdict) -> None:
+        with self._changed:
+            was, self._verdict = self._verdict, verdict
+            if verdict.state != was.state:
+                self._since = time.time()
+            self._next_attempt = None if verdict.state == "online" else time.monotonic() + RETRY_SECONDS
+            self._changed.notify_all()
+        if (verdict.state, verdict.message) != (was.state, was.message):
+            level = logging.INFO if verdict.state == "online" else logging.WARNING
+            reason = f" reason={verdict.message}" if verdict.message else ""
+            log.log(level, "Root is %s root=%s%s", verdict.state, printable(self.path), reason)
+            self._state_changed(self.path, verdict)
+
+    def _look(self) -> int:
+        """Look at the hints that are due; returns the mark up to which that is done."""
+        batch = self.hints.take()
+        if batch.everything:
+            self.ask_for_walk(self.path, "too_many_hints")
+        for path in batch.walks:
+            self._ask_for_hinted(path)
+        for path, names in batch.names.items():
+            self._look_at(path, names)
+        return batch.mark
+
+    def _look_at(self, path: bytes, names: Names) -> None:
+        relative = path[len(self.path) :]
+        if not path.startswith(self.path) or (relative and self._rules.ignored_below(relative, True)):
+            return
+        try:
+            fd = self._open(path)
+        except (FileNotFoundError, NotADirectoryError):
+            if not relative:
+                self.check_root()
+                return
+            # The directory itself is gone: what its parent shows counts for all that was in it.
+            parent = parent_path(path)
+            self._look_at(parent, {path[len(parent) : -1]: False})
+            return
+        except PermissionError:
+            return  # nothing can be seen, and nothing changes
+        try:
+            for directory in self._visitor.names(self._connection, fd, path, names):
+                self._ask_for_hinted(directory)
+        except Covered:
+            log.warning("Another file system covers known files path=%s", printable(path))
+        finally:
+            os.close(fd)
+
+    def _ask_for_hinted(self, path: bytes) -> None:
+        if path == self.path:
+            self.ask_for_walk(path, "lost")
+        elif path.startswith(self.path) and not self._rules.ignored_below(path[len(self.path) :], True):
+            self.ask_for_walk(path, HINT)
+
+    def _open(self, path: bytes) -> int:
+        root_fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if path == self.path:
+            return root_fd
+        try:
+            return open_below(root_fd, path[len(self.path) :])
+        finally:
+            os.close(root_fd)
+
+    def _plan(self) -> None:
+        """Ask for the walks that are due by the clock."""
+        now = time.monotonic()
+        if self._walk_due is not None and now >= self._walk_due:
+            self._walk_due = None
+            self.ask_for_walk(self.path, "periodic")
+        if self._unwatched_due is not None and now >= self._unwatched_due:
+            self._unwatched_due = now + self._pace.network_interval_seconds
+            for path in self._watch.unwatched if self._watch else ():
+                self.ask_for_walk(path, "unwatched")
+
+    def _go_on_walking(self) -> bool:
+        """Advance the walk by a slice; True while there is more to walk."""
+        paused = self._is_paused()
+        if self._active is None:
+            request = self.walks.take(paused=paused)
+            if request is None:
+                return False
+            self._begin(request)
+            return True
+        request, steps, _ = self._active
+        if paused and request.cause != HINT:
+            self._leave_walk()
+            self.walks.put_back(request)
+            return False
+        end = time.monotonic() + SLICE_SECONDS
+        error: str | None = None
+        while time.monotonic() < end:
+            if request.is_cancelled():
+                error = "cancelled"
+            elif self._stopping or self._mounts.changed_since(self._generation, self.path):
+                return True
+            else:
+                try:
+                    next(steps)
+                    continue
+                except StopIteration:
+                    pass
+                except Covered:
+                    error = "another file system is mounted over known files"
+            self._finish(error)
+            return True
+        return True
+
+    def _begin(self, request: WalkRequest) -> None:
+        request.walked = Walked(current=request.path)
+        try:
+            fd = self._open(request.path)
+        except OSError as error:
+            if request.path == self.path:
+                raise
+            request.end(error.strerror or str(error))
+            return
+        steps = walk(self._visitor, self._connection, fd, request.path, request.walked)
+        self._active = _Active(request, steps, time.monotonic())
+
+    def _finish(self, error: str | None) -> None:
+        assert self._active is not None
+        request, _, started = self._active
+        self._leave_walk()
+        walked = request.walked
+        if request.cause != HINT:
+            seconds = time.monotonic() - started
+            result = error or "complete"
+            record = roots.WalkRecord(request.path, request.cause, result, seconds, walked.directories, walked.files)
+            self._writer.call(lambda tx: roots.record_walk(tx, self.root_id, record)).result(WRITER_SECONDS)
+            with self._changed:
+                self._last_walk = (walked, seconds)
+        if request.path == self.path:
+            self._schedule()
+        request.end(error)
+
+    def _schedule(self) -> None:
+        """When to walk next, after a whole walk: rarely where every change is seen to come, often elsewhere."""
+        now = time.monotonic()
+        pace, watch = self._pace, self._watch
+        if watch is not None and watch.kind == "inotify" and self._verdict.events_reliable:
+            self._walk_due = now + pace.interval_seconds * random.uniform(0.75, 1.25)
+        else:
+            self._walk_due = now + min(pace.interval_seconds, pace.network_interval_seconds)
+        partly = watch is not None and watch.unwatched_count > 0
+        self._unwatched_due = now + pace.network_interval_seconds if partly else None
+
+    def _leave_walk(self) -> None:
+        """Close the walk under way, with what it has open on the disk."""
+        active, self._active = self._active, None
+        if active is not None:
+            active.steps.close()

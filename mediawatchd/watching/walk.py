@@ -1,0 +1,106 @@
+"""One pass over a root or a folder of it, a directory at a time.
+
+Runs on the keeper's thread as a generator, so that the keeper can look at fresh hints, stop or be cancelled between
+two directories. Directories are opened relative to their parent and never through a link, so whatever is renamed
+or linked meanwhile, a walk cannot leave its root. A directory that cannot be read leaves its rows as they are.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mediawatchd.catalog import known
+from mediawatchd.watching.visitor import Covered, Visitor
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Generator
+
+    from mediawatchd.watching.visitor import Subdirectory
+
+OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+NAMED = 20
+"""How many unreadable or covered directories are remembered by name."""
+
+
+@dataclass(slots=True)
+class Walked:
+    """What a walk has done so far. `unreadable` and `covered` name the first few, the counts are whole."""
+
+    directories: int = 0
+    files: int = 0
+    current: bytes = b""
+    unreadable: list[tuple[bytes, str]] = field(default_factory=list)
+    covered: list[bytes] = field(default_factory=list)
+    unreadable_count: int = 0
+    complete: bool = False
+
+
+def open_below(root_fd: int, relative: bytes) -> int:
+    """Open a directory below an open one, component by component; a link on the way is ENOTDIR or ELOOP."""
+    fd = os.open(b".", OPEN_DIRECTORY, dir_fd=root_fd)
+    for component in relative.split(b"/"):
+        if not component:
+            continue
+        parent = fd
+        try:
+            fd = os.open(component, OPEN_DIRECTORY, dir_fd=parent)
+        finally:
+            os.close(parent)
+    return fd
+
+
+def walk(visitor: Visitor, connection: sqlite3.Connection, fd: int, path: bytes, walked: Walked) -> Generator[None]:
+    """Visit the open directory `fd` at `path` and everything below it; yields after each. Closes `fd`.
+
+    Raises OSError when the first directory itself cannot be listed.
+    """
+
+    def visit(fd: int, path: bytes, row: known.KnownDirectory | None) -> list[Subdirectory]:
+        walked.current = path
+        subdirectories, files = visitor.directory(connection, fd, path, row)
+        walked.files += files
+        return subdirectories
+
+    fds = [fd]
+    try:
+        levels = [visit(fd, path, known.directory(connection, path))]
+        walked.directories += 1
+        yield
+        while levels:
+            if not levels[-1]:
+                levels.pop()
+                os.close(fds.pop())
+                continue
+            child = levels[-1].pop()
+            try:
+                fds.append(os.open(child.name, OPEN_DIRECTORY, dir_fd=fds[-1]))
+            except OSError as error:
+                _unreadable(walked, child.path, error)
+                continue
+            below: list[Subdirectory] = []
+            try:
+                below = visit(fds[-1], child.path, child.row)
+            except OSError as error:
+                _unreadable(walked, child.path, error)
+            except Covered:
+                walked.covered.append(child.path)
+            levels.append(below)
+            walked.directories += 1
+            yield
+        walked.complete = True
+    finally:
+        for open_fd in fds:
+            os.close(open_fd)
+
+
+def _unreadable(walked: Walked, path: bytes, error: OSError) -> None:
+    if error.errno in _NOT_THERE:
+        return  # gone or replaced since its parent was listed: that is news of its own
+    walked.unreadable_count += 1
+    if len(walked.unreadable) < NAMED:
+        walked.unreadable.append((path, error.strerror or str(error)))

@@ -1,0 +1,110 @@
+"""The work queue: a bounded window over the rows that the catalog offers, keyed by file id.
+
+The feeder puts, workers take, and whoever commits outcomes releases. A file that is held (queued, with a worker, or with
+its outcome not committed yet) is not accepted again. No file system gets all the workers, so that one that hangs
+cannot stop the others.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import defaultdict
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mediawatchd.model import Task
+
+
+class QueueStatistics(NamedTuple):
+    """`length` waits, `held` adds what is with workers and what awaits its commit, `busy` counts the takers at work."""
+
+    length: int
+    capacity: int
+    held: int
+    busy: int
+
+
+class WorkQueue:
+    """Used by many threads; `busy_limit` is how many takers may work on one file system at a time."""
+
+    def __init__(self, *, capacity: int, busy_limit: int) -> None:
+        self.capacity = capacity
+        self._busy_limit = busy_limit
+        self._order = count()
+        self._changed = threading.Condition()
+        # Guarded by _changed:
+        self._waiting: dict[int, list[tuple[int, int, Task]]] = defaultdict(list)
+        self._busy: dict[int, int] = defaultdict(int)
+        self._held: set[int] = set()
+        self._length = 0
+        self._paused = False
+        self._closed = False
+
+    def offer(self, tasks: Iterable[Task]) -> int:
+        """Add the tasks that are not held already; returns how many were. Never blocks: see `room`."""
+        with self._changed:
+            added = 0
+            for task in tasks:
+                if task.file_id not in self._held:
+                    self._held.add(task.file_id)
+                    heapq.heappush(self._waiting[task.filesystem_id], (task.priority, next(self._order), task))
+                    added += 1
+            self._length += added
+            if added:
+                self._changed.notify_all()
+            return added
+
+    def room(self) -> int:
+        """How many tasks may be offered. What awaits its commit counts too: a slow writer slows the feeder."""
+        with self._changed:
+            return max(0, self.capacity - len(self._held))
+
+    def take(self, limit: int) -> list[Task]:
+        """Wait for tasks of one file system, up to `limit`; the taker calls `done` for it. Empty when closed."""
+        with self._changed:
+            while not self._closed:
+                heap = self._next_locked()
+                if heap is not None:
+                    tasks = [heapq.heappop(heap)[2] for _ in range(min(limit, len(heap)))]
+                    self._length -= len(tasks)
+                    self._busy[tasks[0].filesystem_id] += 1
+                    return tasks
+                self._changed.wait()
+            return []
+
+    def done(self, filesystem_id: int) -> None:
+        """A taker has finished with what it took from a file system."""
+        with self._changed:
+            self._busy[filesystem_id] -= 1
+            self._changed.notify()
+
+    def release(self, file_ids: Iterable[int]) -> None:
+        """The outcomes of these files are committed: they may be offered again."""
+        with self._changed:
+            self._held.difference_update(file_ids)
+
+    def pause(self, paused: bool) -> None:
+        """While paused nothing is handed out."""
+        with self._changed:
+            self._paused = paused
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Hand out nothing more, and wake all takers."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def statistics(self) -> QueueStatistics:
+        with self._changed:
+            return QueueStatistics(self._length, self.capacity, len(self._held), sum(self._busy.values()))
+
+    def _next_locked(self) -> list[tuple[int, int, Task]] | None:
+        if self._paused:
+            return None
+        heaps = [heap for key, heap in self._waiting.items() if heap and self._busy.get(key, 0) < self._busy_limit]
+        return min(heaps, key=lambda heap: heap[0][:2], default=None)
