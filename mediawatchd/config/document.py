@@ -33,7 +33,7 @@ def _compose(content: bytes, settings: Settings) -> Node | None:
         settings.wrong("", what, hint, place=Place(settings.source, line))
 
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         if content.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -50,6 +50,8 @@ def _compose(content: bytes, settings: Settings) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         wrong(mark.line + 1 if mark else None, *_syntax(error))
+    except RecursionError:
+        wrong(None, "nested too deeply", "check the brackets")
     return None
 
 

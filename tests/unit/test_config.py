@@ -155,12 +155,17 @@ def test_the_command_line_goes_before_the_file(file: Path, monkeypatch: pytest.M
     assert found.control == Control(socket=here + b"/s.sock", mode=0o600)
 
 
+def test_roots_of_the_file_do_not_matter_to_those_of_the_command_line(file: Path) -> None:
+    found = read(file, "scan_dirs: [/a, /b]", CommandLine(scan_dirs=(b"/b/c",)))
+    assert found.scan_dirs == (b"/b/c/",)
+
+
 def test_without_a_file_the_command_line_is_enough() -> None:
     found = config.load(None, overrides=CommandLine(scan_dirs=(b"/",)), environment=ENVIRONMENT)
     assert found.scan_dirs == (b"/",)
 
 
-def test_the_command_line_replaces_wrong_roots_only_in_part(file: Path) -> None:
+def test_a_mistake_in_roots_of_the_file_is_told_even_when_the_command_line_names_others(file: Path) -> None:
     # The mistake in the file is still told: the next start without arguments would run into it.
     file.write_text("scan_dirs: [relative]")
     overrides = CommandLine(scan_dirs=(b"/a",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,6 +113,7 @@ def mistakes(file: Path, content: str | bytes) -> list[str]:
             "1: scan_dirs[0]: holds half of a surrogate pair; write a name that is not UTF-8 as",
         ),
         ("scan_dirs: [!!binary L2E]", "1: scan_dirs[0]: is marked !!binary but is not base64"),
+        ("scan_dirs: [!!binary '#L2E=']", "1: scan_dirs[0]: is marked !!binary but is not base64"),
         ("scan_dirs: [!!binary AA==]", "1: scan_dirs[0]: is `AA==`, not a full path"),
         ("scan_dirs: [!films /a]", "1: scan_dirs[0]: !films is a YAML tag, not text; put text that begins with !"),
         ("scan_dirs: [2026]", "1: scan_dirs[0]: is `2026`, not text; put it in quotes"),
@@ -148,6 +150,16 @@ def test_a_mistake_is_told_with_line_key_and_advice(file: Path, content: str | b
     found = mistakes(file, content)
     assert len(found) == 1
     assert expected in found[0]
+
+
+def test_brackets_without_end_are_a_mistake(file: Path) -> None:
+    assert mistakes(file, "[" * 20_000) == [" nested too deeply; check the brackets"]
+
+
+def test_a_pattern_that_python_only_warns_of_is_refused_whatever_becomes_of_warnings(file: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(mistakes(file, "ignore: ['[[:alpha:]]']")) == 1
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(file: Path) -> None:
