@@ -26,7 +26,7 @@ class Cursor(NamedTuple):
 
 
 def due(
-    connection: sqlite3.Connection, kind: int, priority: int, after: Cursor, now_ns: int, limit: int
+    connection: sqlite3.Connection, kind: int, priority: int, *, after: Cursor, now_ns: int, limit: int
 ) -> list[tuple[Task, Cursor]]:
     """The next rows of a priority that lack `kind` and are due, with where each stands in the queue."""
     rows = connection.execute(

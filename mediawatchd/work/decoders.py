@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from mediawatchd.model import Outcome, Task
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mediawatchd.hashing.decoding import DecodePool
+    from mediawatchd.model import Outcome, Task
     from mediawatchd.telemetry.heartbeat import Heartbeat
     from mediawatchd.work.queue import WorkQueue
 

@@ -79,7 +79,7 @@ class Feeder:
             for priority in offers.PRIORITIES:
                 while (room := queue.room()) >= min(FEWEST, queue.capacity):
                     after = self._cursors.get((kind, priority), Cursor())
-                    rows = offers.due(connection, kind, priority, after, now_ns, room)
+                    rows = offers.due(connection, kind, priority, after=after, now_ns=now_ns, limit=room)
                     queue.offer(task for task, _ in rows if task.root_id in online)
                     if len(rows) < room:
                         self._cursors[kind, priority] = Cursor()

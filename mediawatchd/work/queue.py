@@ -1,8 +1,8 @@
 """The work queue: a bounded window over the rows that the catalog offers, keyed by file id.
 
-The feeder puts, workers take, and whoever commits outcomes releases. A file that is held (queued, with a worker, or with
-its outcome not committed yet) is not accepted again. No file system gets all the workers, so that one that hangs
-cannot stop the others.
+The feeder puts, workers take, and whoever commits outcomes releases. A file that is held (queued, with a worker, or
+with its outcome not committed yet) is not accepted again. No file system gets all the workers, so that one that
+hangs cannot stop the others.
 """
 
 from __future__ import annotations
