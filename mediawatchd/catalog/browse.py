@@ -21,7 +21,7 @@ from mediawatchd.model import PROBE, QUICK_HASH
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from mediawatchd.model import MediaType
@@ -101,15 +101,20 @@ def page(
     them are selected; in any other order it looks at all of them.
     """
     start = None if after is None else _decode_cursor(order, after)
-    found = list(itertools.islice(_keys(connection, selection, order, start, limit + 1), limit + 1))
-    more = len(found) > limit
-    del found[limit:]
-    return _rows(connection, [key[-1] for key in found]), _encode_cursor(order, found[-1]) if more else None
+    connection.execute("BEGIN")  # a file that is selected as present must not be shown as missing
+    try:
+        found = list(itertools.islice(_keys(connection, selection, order, start, limit + 1), limit + 1))
+        more = len(found) > limit
+        del found[limit:]
+        files = _rows(connection, [key[-1] for key in found])
+    finally:
+        connection.execute("ROLLBACK")
+    return files, _encode_cursor(order, found[-1]) if more else None
 
 
 def stream(
     reader: Reader, selection: Selection, order: Order, *, limit: int | None, after: str | None
-) -> Iterator[list[dict[str, Any]]]:
+) -> Generator[list[dict[str, Any]]]:
     """All files selected, or the first `limit`, in lists; no transaction is open between two of them.
 
     Raises BadCursor before the first list. In the order of `path` each list is a page. Any other order is settled

@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mediawatchd.catalog.browse import path_fields
+from mediawatchd.catalog.browse import ROWS_AT_ONCE, path_fields
 from mediawatchd.model import Event
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Generator
+
+    from mediawatchd.catalog.browse import Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,18 @@ def history(
     more = len(events) > limit
     del events[limit:]
     return [event_fields(event) for event in events], events[-1].seq if more else None
+
+
+def stream(reader: Reader, period: Period, *, limit: int | None, after: int | None) -> Generator[list[dict[str, Any]]]:
+    """All events of the period, or the first `limit`, in lists; no transaction is open between two of them."""
+    while True:
+        wanted = ROWS_AT_ONCE if limit is None else min(limit, ROWS_AT_ONCE)
+        with reader() as connection:
+            events, after = history(connection, period, limit=wanted, after=after)
+        yield events
+        limit = None if limit is None else limit - wanted
+        if after is None or limit == 0:
+            return
 
 
 def event_fields(event: Event) -> dict[str, Any]:
