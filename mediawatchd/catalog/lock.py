@@ -33,7 +33,8 @@ class LockFile:
     def take(self) -> None:
         """Lock, and sign with process id and time.
 
-        `notes` are then those of the last holder, with its own signature where it was cut off. Raises CatalogLocked, naming the holder, or CatalogUnreadable.
+        `notes` are then those of the last holder, with its own signature where it was cut off.
+        Raises CatalogLocked, naming the holder, or CatalogUnreadable.
         """
         name = printable(self._path)
         try:
