@@ -8,8 +8,6 @@ import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mediawatchd.watching.rules import Rules
 
@@ -174,22 +172,43 @@ def test_rules_can_be_sent_to_another_process() -> None:
     assert sent.media_file(b"", b"a.mkv") == "video"
 
 
-# Mostly pieces that the rules are about, so that something happens.
-names = st.lists(
-    st.sampled_from([b".", b"a", b"mp4", b"part", b"tmp", b"Xa3bQ9", b"\n", b"\xff", b"_UNPACK_", b".syncthing."]),
-    min_size=1,
-    max_size=6,
-).map(b"".join)
-
-
-@given(
-    name=names, directory=st.sampled_from([b"", b"a/", b".b/c/"]), ignore=st.sampled_from([(), ("a*",), ("!*.mp4",)])
+@pytest.mark.parametrize(
+    ("directory", "name", "ignore", "expected"),
+    [
+        (b"", b"film.mkv", (), "video"),
+        (b"a/", b"song.MP3", ("/b/", "*.nfo"), "audio"),
+        (b"a/", b"poster.jpg", (), None),
+        (b"", b".mkv", (), None),
+        (b"a/", b".film.mkv", (), "video"),
+        (b"a/", b".syncthing.film.mkv", (), None),
+        (b"a/", b".syncthing.film.mkv", ("!.syncthing.*",), "video"),
+        (b"a/", b"sample.mkv", ("sample.*",), None),
+        (b"a/", b"sample.mkv", ("/a/*.mkv",), None),
+        (b"b/", b"sample.mkv", ("/a/*.mkv",), "video"),
+    ],
 )
-@pytest.mark.parametrize("video", [".mp4", ".part", ".TMP"])
-def test_the_fast_answer_is_the_same(video: str, name: bytes, directory: bytes, ignore: tuple[str, ...]) -> None:
-    mine = Rules(extensions=Extensions(video=(video,)), ignore=ignore)
-    expected = None if mine.ignored(directory + name, False) else mine.media_type(name)
-    assert mine.media_file(directory, name) == expected
+def test_a_walk_asks_once_for_each_file(
+    directory: bytes, name: bytes, ignore: tuple[str, ...], expected: str | None
+) -> None:
+    assert rules(*ignore).media_file(directory, name) == expected
+
+
+@pytest.mark.parametrize("extension", [".part", ".TMP", ".Xa3bQ9"])
+def test_an_extension_like_that_of_unfinished_downloads_is_ignored_all_the_same(extension: str) -> None:
+    extensions = Extensions(video=(extension,))
+    name = b".film" + extension.lower().encode() if extension != ".Xa3bQ9" else b".film.Xa3bQ9"
+    assert Rules(extensions=extensions).media_type(name) == "video"
+    assert Rules(extensions=extensions).media_file(b"", name) is None
+    assert Rules(extensions=extensions, ignore=("!.film.*",)).media_file(b"", name) == "video"
+
+
+def test_a_pattern_for_directories_says_nothing_about_files() -> None:
+    mine = rules("/extras/", "films/*/")
+    assert mine.ignored(b"extras/", True)
+    assert mine.ignored(b"extras", True)
+    assert not mine.ignored(b"extras", False)
+    assert mine.ignored(b"films/a", True)
+    assert not mine.ignored(b"films/a.mkv", False)
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
