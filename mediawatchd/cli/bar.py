@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Column
 from rich.text import Text
 
 from mediawatchd.cli import joblines
@@ -43,11 +44,12 @@ class Bar:
         self._rate = joblines.Rate()
         self._bar = _WithFile(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[numbers]}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
+            TextColumn("{task.fields[numbers]}", markup=False, table_column=Column(no_wrap=True)),
             console=Console(file=sys.stderr),
             transient=True,
+            expand=True,
         )
         self._task = self._bar.add_task("", total=None, numbers="")
         self._bar.start()
@@ -64,6 +66,7 @@ class Bar:
             completed=processed,
             total=job.get("total"),
             numbers=joblines.numbers(job, rate=rate),
+            refresh=True,
         )
 
     def note(self, message: str) -> None:

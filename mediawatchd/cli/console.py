@@ -45,7 +45,7 @@ class Console:
         self.err.flush()
 
     def command(self, *words: str) -> str:
-        """A command line that asks the same daemon, for hints."""
+        """A command line that asks the same daemon, for hints; a socket of the environment needs no mention."""
         import shlex  # noqa: PLC0415 - only hints need it
 
         socket = ["--socket", self._socket] if self._socket else []

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FAILED = 1
 INTERRUPTED = 130
+_NAMED = 10
 
 # In which module a command is, as the function of its name. Only that module is imported.
 MODULES = {
@@ -48,7 +49,7 @@ def main(command_line: list[str] | None = None) -> int:
         out=Screen(sys.stdout, environment=os.environ),
         err=err,
         as_json=parsed.json,
-        socket=parsed.socket,
+        socket=parsed.socket if parsed.socket != os.environ.get("MEDIAWATCHD_SOCKET") else None,
     )
     try:
         module = import_module(f"mediawatchd.cli.{MODULES[parsed.command]}")
@@ -84,8 +85,11 @@ def _tell(console: Console, error: MediawatchdError) -> None:
     if isinstance(error, Refused):
         for name in error.detail:
             if not name.endswith("_b64"):
-                for each in _texts(error.detail, name):
-                    console.say(f"  {name.replace('_', ' ')}: {console.err.shown(each)}")
+                label, texts = name.replace("_", " "), _texts(error.detail, name)
+                for text in texts[:_NAMED]:
+                    console.say(f"  {label}: {console.err.shown(text)}")
+                if len(texts) > _NAMED:
+                    console.say(f"  {label}: and {len(texts) - _NAMED:,} more")
     if error.hint:
         console.say(f"hint: {console.err.shown(error.hint)}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from mediawatchd.cli import quantities
+from mediawatchd.cli.screen import columns
 from mediawatchd.cli.tables import Cell, Column, Table
 from mediawatchd.control.client import raw_path, raw_paths
 
@@ -62,9 +63,14 @@ def numbers(job: Json, *, rate: float | None) -> str:
 
 
 def progress(job: Json, screen: Screen, *, rate: float | None = None) -> str:
-    """One line on how far the job is."""
+    """One line on how far the job is; of the current file as much as fits."""
+    line = f"{name(job)}: {numbers(job, rate=rate)}"
     current = raw_path(job, "current_file")
-    return f"{name(job)}: {numbers(job, rate=rate)}" + (f", at {screen.shown(current)}" if current else "")
+    if not current:
+        return line
+    line += ", at "
+    shown = screen.shown(current)
+    return line + (shown if screen.width is None else screen.end_of(shown, screen.width - columns(line)))
 
 
 def summary(job: Json, screen: Screen) -> str:
@@ -83,7 +89,7 @@ def page(job: Json, screen: Screen) -> list[str]:
     lines = [f"{screen.painted(name(job), 'bold')}: {screen.painted(state, _STYLES.get(state, ''))}"]
 
     def add(label: str, text: str) -> None:
-        lines.append(f"  {label:<10}{text}")
+        lines.append(f"  {label:<11}{text}")
 
     add("scope", scope(job, screen))
     share = f" ({quantities.percent(job['percent'])})" if job.get("percent") is not None else ""

@@ -81,7 +81,9 @@ def _wait(console: Console, job_id: int) -> int:
         ended = following.wait_finished(console, job_id)
     except KeyboardInterrupt:
         again, end = console.command("job", str(job_id), "--wait"), console.command("cancel", str(job_id))
-        console.say(f"\ndetached; job {job_id} goes on. `{again}` attaches again, `{end}` ends it.")
+        if console.err.is_terminal:
+            console.say("")  # below the ^C
+        console.say(f"detached; job {job_id} goes on. `{again}` attaches again, `{end}` ends it.")
         return INTERRUPTED
     if console.as_json:
         console.document(ended)

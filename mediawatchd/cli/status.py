@@ -65,7 +65,7 @@ def page(answer: Json, screen: Screen, *, now_seconds: float) -> list[str]:
     lines = ["  ".join(parts), ""]
     roots = answer.get("roots") or []
     lines += _roots(roots, screen, now_seconds) if roots else ["no roots: `scan_dirs` of the configuration is empty"]
-    lines += ["", *_totals(answer)]
+    lines += ["", *_totals(answer, screen)]
     if jobs := answer.get("jobs"):
         lines += ["", *(joblines.progress(job, screen) for job in jobs)]
     return lines
@@ -118,7 +118,7 @@ def _notes(root: Json, screen: Screen) -> list[str]:
     return notes
 
 
-def _totals(answer: Json) -> list[str]:
+def _totals(answer: Json, screen: Screen) -> list[str]:
     catalog, queue = answer.get("catalog") or {}, answer.get("queue") or {}
     count, counted = quantities.count, quantities.counted
 
@@ -133,7 +133,8 @@ def _totals(answer: Json) -> list[str]:
         f"hashes     {quick}, {perceptual}",
     ]
     if number("missing") or number("problems"):
-        lines.append(f"attention  {count(number('missing'))} missing, {counted(number('problems'), 'problem')}")
+        attention = f"{count(number('missing'))} missing, {counted(number('problems'), 'problem')}"
+        lines.append(f"attention  {screen.painted(attention, 'yellow')}")
     queued = f"{count(queue.get('length') or 0)} of {count(queue.get('capacity'))}"
     lines.append(f"queue      {queued}, {count(answer.get('settling') or 0)} settling")
     return lines
