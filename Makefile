@@ -72,7 +72,7 @@ $(LOCKED): requirements-dev.txt
 	    $$python -c 'import ensurepip, venv' 2>/dev/null || continue; \
 	    echo "Making .venv with $$($$python --version); this takes a minute the first time."; \
 	    $$python -m venv --clear .venv || exit; \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt || exit; \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements-dev.txt || exit; \
 	    touch $@; exit 0; \
 	done; \
 	if [ -n "$$found" ]; then \
