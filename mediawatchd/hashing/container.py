@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 DEMUXERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,av1,avi,caf,dsf,dts,dtshd,dv,eac3,flac,flv,gxf,h264,hevc,ivf,iff,kux,live_flv,"
+    "aac,ac3,aiff,amr,ape,asf,au,av1,avi,caf,dsf,dts,dtshd,dv,eac3,flac,flv,gxf,h264,hevc,iff,ivf,kux,live_flv,"
     "m4v,matroska,mlp,mov,mp3,mpc,mpc8,mpeg,mpegts,mpegvideo,mxf,nsv,nut,obu,ogg,rm,tak,truehd,tta,vc1,vvc,w64,"
     "wav,wtv,wv"
 )
@@ -39,6 +39,8 @@ and every other format that names further files; and the formats of single image
 _NAMES = {"mpeg": "mpeg", "mpegvideo": "mpeg", "live_flv": "flv", "kux": "flv"}
 _MP4_FAMILY = {b".mov": "mov", b".qt": "mov", b".3gp": "3gp", b".3g2": "3gp"}
 _READ_BYTES = 65_536
+
+av.logging.set_skip_repeated(False)  # else the second of two files with the same damage is given no reason
 
 
 @contextlib.contextmanager
@@ -51,23 +53,26 @@ def open_container(descriptor: int, path: bytes) -> Iterator[InputContainer]:
     source = _Source(descriptor, os.fsdecode(os.path.basename(path)))
     said: list[str] = []
     try:
-        with _listening(said):
-            container = av.open(
-                source,
-                mode="r",
-                container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "none"},
-                metadata_errors="replace",
-                buffer_size=_READ_BYTES,
-                io_open=_refuse,
-            )
-        with container:
+        with _open(source, said) as container:
             yield container
     except MemoryError:
         raise
     except av.FFmpegError as error:
-        raise source.error or Unreadable(_problem_of(error, said)) from error
+        raise source.error or Unreadable(_problem_of(error, said, descriptor)) from error
     if source.error is not None:
         raise source.error
+
+
+def _open(source: _Source, said: list[str]) -> InputContainer:
+    with _listening(said):
+        return av.open(
+            source,
+            mode="r",
+            container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "none"},
+            metadata_errors="replace",
+            buffer_size=_READ_BYTES,
+            io_open=_refuse,
+        )
 
 
 def describe(container: InputContainer, stream: Stream) -> str:
@@ -83,22 +88,31 @@ def describe(container: InputContainer, stream: Stream) -> str:
 
 @contextlib.contextmanager
 def _listening(said: list[str]) -> Iterator[None]:
-    """Collect FFmpeg's error messages; outside the block it is silent, which is also much cheaper."""
+    """Collect what a demuxer says of errors; outside the block FFmpeg is silent, which is also much cheaper."""
     av.logging.set_level(av.logging.ERROR)
     try:
         with av.logging.Capture() as logs:
             yield
     finally:
         av.logging.set_level(None)
-        said.extend(message.strip() for _, _, message in logs[-5:])
+        said.extend(message.strip() for _, demuxer, message in logs if demuxer or "whitelist" in message)
 
 
-def _problem_of(error: av.FFmpegError, said: list[str]) -> Problem:
-    if any("whitelist" in message for message in said):
+def _problem_of(error: av.FFmpegError, said: list[str], descriptor: int) -> Problem:
+    if not said and not isinstance(error, av.error.InvalidDataError):
+        said = [error.strerror or type(error).__name__]
+    # The extension alone makes FFmpeg try a demuxer, so a text named .mp4 looks like damage; by content it fits none.
+    by_content: list[str] = []
+    try:
+        _open(_Source(descriptor, ""), by_content).close()
+    except av.error.InvalidDataError:
+        if not by_content:
+            return Problem("not_media", "Not a media file: its content fits no known format.")
+    except av.FFmpegError:
+        pass
+    if any("whitelist" in message for message in by_content):
         return Problem("not_media", "Not a media file but one that is not opened: a playlist, script, picture or text.")
-    if isinstance(error, av.error.InvalidDataError) and not said:
-        return Problem("not_media", "Not a media file: its content fits no known format.")
-    reason = said[-1] if said else error.strerror or type(error).__name__
+    reason = (said or by_content or ["no reason given"])[-1]
     return Problem("decode", f"Damaged or incomplete: {reason[:200].rstrip('.')} (FFmpeg).")
 
 
