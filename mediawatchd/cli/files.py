@@ -1,7 +1,12 @@
-"""The commands that look into the catalog: files and show."""
+"""The commands that look into the catalog: files and show.
+
+A short list is one page of the API. A long one comes as a stream: the daemon sorts it once, not once a page, and
+neither side ever holds all of it.
+"""
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +24,20 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 _ON_A_TERMINAL = 100
-_PAGE = 500
+_PAGE = 1000
+_MOST_ASKED = 10_000
+"""The largest limit that the API takes; beyond it the stream is left early."""
+_SILENCE_SECONDS = 120.0
+"""Sorting a million files by size takes the daemon a while before the first comes."""
 
 
 def files(console: Console, arguments: argparse.Namespace) -> int:
-    """Lists files, a page at a time, so that a million of them needs little memory."""
+    """Lists files."""
     limit: int | None = arguments.limit or None
     is_cut = arguments.limit is None and console.out.is_terminal and not console.as_json
     if is_cut:
         limit = _ON_A_TERMINAL + 1  # one more tells whether there are more
-    found = console.client.items("/api/files", _fields(arguments), limit=limit, page=_PAGE)
+    found = _found(console, _fields(arguments), limit)
     if console.as_json:
         for item in found:
             console.item(item)
@@ -78,6 +87,16 @@ def page(item: Json, screen: Screen) -> list[str]:
     lines = [screen.painted(screen.shown(raw_path(item, "path")), "bold")]
     lines += [f"  {label:<13}{text}" for label, text in said.items() if text is not None]
     return lines
+
+
+def _found(console: Console, fields: dict[str, str | int], limit: int | None) -> Iterator[Json]:
+    if limit is not None and limit <= _PAGE:
+        yield from console.client.items("/api/files", fields, limit=limit, page=_PAGE)
+        return
+    if limit is not None and limit <= _MOST_ASKED:
+        fields["limit"] = limit
+    with closing(console.client.lines("/api/files", fields, silence_seconds=_SILENCE_SECONDS)) as entries:
+        yield from islice(entries, limit)
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, str | int]:

@@ -78,7 +78,7 @@ def forget(console: Console, arguments: argparse.Namespace) -> int:
 
 
 def _root(arguments: argparse.Namespace) -> dict[str, str]:
-    return path_field("root", arguments.path)
+    return path_field("path", arguments.path)
 
 
 def _post(console: Console, path: str, body: Json, done: str) -> int:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.cli.fake_daemon import FakeDaemon, Request, answer, refusal
+from mediawatchd.cli import files
+from tests.unit.cli.fake_daemon import FakeDaemon, answer, chunks, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tests.unit.cli.conftest import Outcome
 
@@ -46,6 +47,11 @@ def a_file(path: bytes = b"/srv/films/a.mkv", **fields: object) -> dict[str, Any
     return named | usual | fields
 
 
+def stream(items: Iterable[dict[str, Any]]) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + chunks(json.dumps(item).encode() + b"\n" for item in items)
+
+
 def test_files_as_a_table(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
     listed = [
         a_file(),
@@ -53,7 +59,7 @@ def test_files_as_a_table(daemon: FakeDaemon, run: Callable[..., Outcome]) -> No
         a_file(b"/srv/gone.mkv", missing_since="2024-01-01T00:00:00+00:00"),
         a_file(ODD, problem="decode: bad", width=None, duration=None, video_codec=None, audio_codec=None),
     ]
-    daemon.on("GET", "/api/files", answer(200, {"items": listed, "next": None}))
+    daemon.on("GET", "/api/files", stream(listed))
     outcome = run("files")
     assert (outcome.status, outcome.err) == (0, "")
     assert outcome.out.splitlines() == [
@@ -85,12 +91,10 @@ def test_choice_goes_into_the_query(daemon: FakeDaemon, run: Callable[..., Outco
     }
     assert outcome.out == ""
     assert outcome.err == "no such files\n"
-    run("files")
-    assert daemon.requests[1].query == {"limit": "500"}
 
 
 def test_raw_bytes_of_a_path_reach_the_daemon(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
-    daemon.on("GET", "/api/files", answer(200, {"items": [], "next": None}))
+    daemon.on("GET", "/api/files", stream([]))
     daemon.on("GET", "/api/file", answer(200, a_file(ODD)))
     run("files", "--under", os.fsdecode(ODD))
     run("show", os.fsdecode(ODD))
@@ -98,29 +102,39 @@ def test_raw_bytes_of_a_path_reach_the_daemon(daemon: FakeDaemon, run: Callable[
     assert base64.b64decode(daemon.requests[1].query["path_b64"]) == ODD
 
 
-def test_files_as_ndjson_over_pages(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
-    daemon.on(
-        "GET",
-        "/api/files",
-        answer(200, {"items": [a_file(), a_file(ODD)], "next": "c"}),
-        answer(200, {"items": [a_file(id=3)], "next": None}),
-    )
-    outcome = run("--json", "files")
-    assert [json.loads(line) for line in outcome.out.splitlines()] == [a_file(), a_file(ODD), a_file(id=3)]
+def test_long_list_is_a_stream_that_the_daemon_sorts_once(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
+    daemon.on("GET", "/api/files", stream(a_file(b"/srv/%d.mkv" % number) for number in range(2500)))
+    lines = run("files", "--sort", "size").out.splitlines()
+    assert len(lines) == 2501
+    assert lines[-1].endswith("/srv/2499.mkv")
+    assert run("files", "--limit", "0").out.splitlines() == lines
+    assert len(run("files", "--limit", "2000").out.splitlines()) == 2001
+    assert [request.query for request in daemon.requests] == [{"sort": "size"}, {}, {"limit": "2000"}]
+    assert {request.headers["accept"] for request in daemon.requests} == {"application/x-ndjson"}
 
 
-def test_all_pages_are_listed_when_no_terminal_reads(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
-    def page(request: Request) -> bytes:
-        start = int(request.query.get("after", "0"))
-        end = min(1200, start + int(request.query["limit"]))
-        items = [a_file(b"/srv/%d.mkv" % number) for number in range(start, end)]
-        return answer(200, {"items": items, "next": str(end) if end < 1200 else None})
+def test_limit_beyond_what_the_daemon_takes(
+    daemon: FakeDaemon, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_PAGE", 1)
+    monkeypatch.setattr(files, "_MOST_ASKED", 2)
+    daemon.on("GET", "/api/files", stream(a_file() for _ in range(9)))
+    assert len(run("files", "--limit", "3", "--json").out.splitlines()) == 3
+    assert daemon.requests[0].query == {}
 
-    daemon.on("GET", "/api/files", page)
-    lines = run("files").out.splitlines()
-    assert len(lines) == 1201
-    assert lines[-1].endswith("/srv/1199.mkv")
-    assert len(run("files", "--limit", "3").out.splitlines()) == 4
+
+def test_list_that_breaks_off_is_no_list(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
+    daemon.on("GET", "/api/files", stream([a_file(), a_file()]).removesuffix(b"0\r\nTrailer: x\r\n\r\n"))
+    outcome = run("files", "--json")
+    assert outcome.status == 3
+    assert len(outcome.out.splitlines()) == 2
+
+
+def test_short_list_is_one_page(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
+    daemon.on("GET", "/api/files", answer(200, {"items": [a_file(), a_file(ODD)], "next": "c"}))
+    outcome = run("--json", "files", "--limit", "2")
+    assert [json.loads(line) for line in outcome.out.splitlines()] == [a_file(), a_file(ODD)]
+    assert [request.query for request in daemon.requests] == [{"limit": "2"}]
 
 
 def test_show_explains_a_file(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.cli.fake_daemon import FakeDaemon, Request, answer, refusal
-from tests.unit.cli.test_files import a_file
+from tests.unit.cli.fake_daemon import FakeDaemon, answer, refusal
+from tests.unit.cli.test_files import a_file, stream
 from tests.unit.cli.test_jobs import DONE, JOB
 from tests.unit.cli.test_status import STATUS
 
@@ -85,12 +85,7 @@ def test_nothing_heavy_is_imported(daemon: FakeDaemon, arguments: list[str]) -> 
 
 
 def test_reader_that_has_enough_ends_it_silently(daemon: FakeDaemon) -> None:
-    def endless(request: Request) -> bytes:
-        start = int(request.query.get("after", "0"))
-        items = [a_file(b"/srv/%d.mkv" % number) for number in range(start, start + 500)]
-        return answer(200, {"items": items, "next": str(start + 500)})
-
-    daemon.on("GET", "/api/files", endless)
+    daemon.on("GET", "/api/files", stream(a_file(b"/srv/%d.mkv" % number) for number in range(5000)))
     for json_option in ([], ["--json"]):
         with subprocess.Popen(
             [sys.executable, "-c", CTL, "files", *json_option],
@@ -122,7 +117,7 @@ def test_full_disk_behind_the_output_is_told(daemon: FakeDaemon) -> None:
 
 
 def test_locale_without_utf8_escapes(daemon: FakeDaemon) -> None:
-    daemon.on("GET", "/api/files", answer(200, {"items": [a_file("/srv/日本.mkv".encode())], "next": None}))
+    daemon.on("GET", "/api/files", stream([a_file("/srv/日本.mkv".encode())]))
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = ctl(daemon, "files", **ascii_only)
     assert (done.returncode, done.stderr) == (0, b"")

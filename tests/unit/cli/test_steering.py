@@ -100,9 +100,9 @@ def test_decisions_about_a_root(daemon: FakeDaemon, run: Callable[..., Outcome],
     outcome = run(command, "/srv/films/")
     assert outcome.status == 0
     assert "/srv/films" in outcome.out
-    assert daemon.requests[0].body == {"root": "/srv/films"}
+    assert daemon.requests[0].body == {"path": "/srv/films"}
     run(command, os.fsdecode(b"/srv/\xff"))
-    assert base64.b64decode(daemon.requests[1].body["root_b64"]) == b"/srv/\xff"
+    assert base64.b64decode(daemon.requests[1].body["path_b64"]) == b"/srv/\xff"
 
 
 class Keyboard(io.StringIO):
