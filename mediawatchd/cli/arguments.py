@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import sys
+from functools import partial
 
 from mediawatchd.cli.console import absolute
 
@@ -42,13 +43,6 @@ example for each command.
 """
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of examples. Knows its width: argparse would import shutil to find it."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=26, width=_help_columns())
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The namespace of a command line; leaves with status 2 and a message when it is wrong."""
     parser = _parser()
@@ -60,24 +54,27 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
+    # Keeps the line breaks of examples. Given no width, argparse would import shutil to find it.
+    formatter = partial(argparse.RawDescriptionHelpFormatter, max_help_position=26, width=_help_columns())
     parser = argparse.ArgumentParser(
-        prog="mediawatchctl", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_Help, allow_abbrev=False
+        prog="mediawatchctl", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=formatter, allow_abbrev=False
     )
+    # The same options once more, so that they may also follow the command; absent, they leave the others be.
+    again = argparse.ArgumentParser(add_help=False, formatter_class=formatter)
+    _add_common(again, socket=argparse.SUPPRESS, as_json=argparse.SUPPRESS)
     _add_common(parser, socket=os.environ.get("MEDIAWATCHD_SOCKET") or None, as_json=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     def add(name: str, summary: str, example: str, *, more: str = "") -> argparse.ArgumentParser:
-        command = commands.add_parser(
+        return commands.add_parser(
             name,
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.{more and ' ' + more}",
             epilog=f"example:\n  {example}",
-            formatter_class=_Help,
+            parents=[again],
+            formatter_class=formatter,
             allow_abbrev=False,
         )
-        # The same options once more, so that they may also follow the command; absent, they leave the others be.
-        _add_common(command, socket=argparse.SUPPRESS, as_json=argparse.SUPPRESS)
-        return command
 
     add("status", "show what the daemon is doing and how its roots are", "mediawatchctl --json status | jq .state")
     _add_jobs(add)

@@ -10,6 +10,7 @@ from mediawatchd.control.client import Disconnected, raw_path
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from mediawatchd.cli.console import Console
     from mediawatchd.cli.screen import Screen
@@ -26,25 +27,27 @@ def events(console: Console, arguments: argparse.Namespace) -> int:
     since: int | None = arguments.since
     while True:
         seen = since
-        for event in _stream(console, since):
-            if event.get("event") == "lagged":
-                break
-            if isinstance(event.get("seq"), int):
-                since = event["seq"]
-            if event.get("event") not in {None, "heartbeat"}:
-                _print(console, event)
-        else:
-            raise Disconnected(
-                "the daemon ended the stream", hint=f"`{console.command('events', *_since(since))}` goes on from here."
-            )
+        try:
+            for event in _stream(console, since):
+                since = event["seq"] if isinstance(event.get("seq"), int) else since
+                if event.get("event") not in {None, "heartbeat"}:
+                    _print(console, event)
+        except Disconnected as error:
+            error.hint = f"`{console.command('events', *_since(since))}` goes on from here."
+            raise
         if since == seen:
             raise Disconnected("the daemon dropped this stream", hint="The reader of the events is too slow.")
 
 
-def _stream(console: Console, since: int | None) -> Any:
+def _stream(console: Console, since: int | None) -> Iterator[Json]:
+    """Events and heartbeats, until the daemon says that this reader lags. Raises Disconnected at any other end."""
     fields = {} if since is None else {"since": since}
     with closing(console.client.lines("/api/events", fields, silence_seconds=_SILENCE_SECONDS)) as lines:
-        yield from lines
+        for event in lines:
+            if event.get("event") == "lagged":
+                return
+            yield event
+    raise Disconnected("the daemon ended the stream")
 
 
 def _since(since: int | None) -> list[str]:

@@ -61,7 +61,7 @@ def show(console: Console, arguments: argparse.Namespace) -> int:
 
 def page(item: Json, screen: Screen) -> list[str]:
     """All there is to say of one file, field by field; what this version does not know is shown as it came."""
-    state = _state(item)
+    state, size = _state(item), item.get("file_size")
     picture = f"{item.get('width')}x{item.get('height')}" if item.get("width") else None
     said = {
         "state": screen.painted(state.text, state.style) if state.text else "in the catalog",
@@ -69,7 +69,7 @@ def page(item: Json, screen: Screen) -> list[str]:
         "problem": _text(item.get("problem"), screen),
         "missing": f"since {quantities.date(item['missing_since'])}" if item.get("missing_since") else None,
         "type": _text(item.get("media_type"), screen),
-        "size": f"{quantities.size(item.get('file_size'))} ({quantities.count(item.get('file_size'))} bytes)",
+        "size": f"{quantities.size(size)} ({quantities.count(size)} bytes)" if size is not None else None,
         "modified": quantities.date(item.get("modified_date")),
         "duration": quantities.length(item.get("duration")) if item.get("duration") is not None else None,
         "picture": picture,

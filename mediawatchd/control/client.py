@@ -247,7 +247,8 @@ class _Exchange:
         if not line.endswith(b"\n"):
             if len(line) == _LONGEST_LINE:
                 raise NotADaemon("what listens on the socket does not speak HTTP")
-            raise Disconnected("the daemon closed the connection before it had answered")
+            when = "in the middle of its answer" if self.status else "before it had answered"
+            raise Disconnected(f"the daemon closed the connection {when}")
         return line.rstrip(b"\r\n")
 
     def _exactly(self, size: int) -> bytes:
