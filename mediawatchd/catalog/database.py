@@ -147,13 +147,11 @@ class Database:
             raise self._refusal(exc) from exc
 
     def _connect(self, notes: dict[str, str]) -> sqlite3.Connection:
-        kind = self._kind()
+        kind = self._examine(notes)
         if kind == "new":
             _create(self._path)
         connection = connect(self._path, mode="rw")
         try:
-            if kind != "new":
-                self._check(connection, kind, notes)
             self._bring_up_to_date(connection, kind, notes)
             _configure(connection)
         except BaseException:
@@ -161,8 +159,11 @@ class Database:
             raise
         return connection
 
-    def _kind(self) -> _Kind:
-        """What is there, found out without changing a byte of it."""
+    def _examine(self, notes: dict[str, str]) -> _Kind:
+        """What is there, and whether it is sound, found out without changing a byte of it.
+
+        Raises sqlite3.DatabaseError for one that is damaged.
+        """
         try:
             status = os.stat(self._path)
         except FileNotFoundError:
@@ -186,8 +187,11 @@ class Database:
                     raise CatalogTooNew(
                         f"The catalog {name} is of version {version}; this program knows up to {schema.latest()}."
                     )
+                if "closed" not in notes or notes["closed"] != self._seal().get("closed"):
+                    self._check(connection, "integrity_check" if "suspect" in notes else "quick_check")
                 return "catalog"
             if is_legacy(connection):
+                self._check(connection, "quick_check")
                 return "legacy"
             if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
                 return "new"
@@ -197,22 +201,17 @@ class Database:
             f"The database {name} is not a catalog.", hint="Name another db_path; the file was not touched."
         )
 
-    def _check(self, connection: sqlite3.Connection, kind: _Kind, notes: dict[str, str]) -> None:
-        """Look for damage, unless the file is the one that was closed in order: every page is read."""
-        if kind == "catalog" and notes.get("closed") == self._seal().get("closed"):
-            return
+    def _check(self, connection: sqlite3.Connection, pragma: str) -> None:
+        """Read every page. Not done to a file that is the one that was closed in order."""
         with open(self._path, "rb", buffering=0) as file:
             # The check goes from page to page in the order of keys, which is slow on a disk that turns.
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
-        pragma = "integrity_check" if "suspect" in notes else "quick_check"
         connection.execute("PRAGMA ignore_check_constraints = ON")
         findings = [row[0] for row in connection.execute(f"PRAGMA {pragma}(20)")]
-        connection.execute("PRAGMA ignore_check_constraints = OFF")
-        if kind == "legacy":
-            # It may break its own rules without being damaged.
-            findings = [finding for finding in findings if not finding.startswith("NULL value in")]
-        if findings and findings != ["ok"]:
-            raise _Damaged(findings[0].splitlines()[-1])
+        # Rows that break the rules of their table say nothing about the file; old databases have such.
+        damage = [finding for finding in findings if finding != "ok" and not finding.startswith("NULL value in")]
+        if damage:
+            raise _Damaged(damage[0].splitlines()[-1])
 
     def _bring_up_to_date(self, connection: sqlite3.Connection, kind: _Kind, notes: dict[str, str]) -> None:
         now = int(time.time())

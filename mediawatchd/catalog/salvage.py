@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from mediawatchd.catalog import legacy_layout
-from mediawatchd.catalog.connection import connect, is_corrupt
+from mediawatchd.catalog.connection import connect, file_size, is_corrupt
 from mediawatchd.catalog.legacy_values import perceptual_hash
 from mediawatchd.catalog.restore import Remembered, Restore
 from mediawatchd.catalog.rows import everything
@@ -42,7 +42,7 @@ def salvage(source: bytes, connection: sqlite3.Connection, *, now: int, within_s
     end = time.monotonic() + within_seconds
     rows = 0
     # Without the WAL at the second attempt: it may be what is damaged.
-    for immutable in (False, True):
+    for immutable in (False, True) if file_size(source + b"-wal") else (True,):
         for row in _remembered(source, immutable=immutable, end=end, now=now):
             rows += restore.insert(row)
         if rows:
