@@ -217,7 +217,7 @@ class TestReaders:
                 thread.start()
             for thread in threads:
                 thread.join(30)
-            # SQLite keeps the descriptors of closed connections for the next ones, as many as there ever were at a time.
+            # SQLite keeps the descriptors of closed connections for the next ones: as many as there were at a time.
             descriptors = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_open(fd)]
             assert descriptors.count(os.fsdecode(path)) <= 13
         assert failures == []
