@@ -101,6 +101,22 @@ def test_reader_that_has_enough_ends_it_silently(daemon: FakeDaemon) -> None:
             assert process.wait(30) == 0
 
 
+def test_reader_that_left_before_the_first_line(daemon: FakeDaemon) -> None:
+    daemon.on("GET", "/api/status", answer(200, STATUS))
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", CTL, "status"],
+        env=environment(daemon),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_full_disk_behind_the_output_is_told(daemon: FakeDaemon) -> None:
     daemon.on("GET", "/api/status", answer(200, STATUS))
     with open("/dev/full", "wb") as full:
@@ -123,6 +139,8 @@ def test_locale_without_utf8_escapes(daemon: FakeDaemon) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.endswith(rb"/srv/\u65e5\u672c.mkv" + b"\n")
     assert ctl(daemon, "files", "--json", **ascii_only).stdout.isascii()
+    daemon.on("GET", "/api/status", answer(200, STATUS | {"state": "müde"}))
+    assert rb"m\xfcde" in ctl(daemon, "status", **ascii_only).stdout
 
 
 def test_closed_streams(daemon: FakeDaemon) -> None:

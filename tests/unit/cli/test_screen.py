@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import pytest
 
+from mediawatchd.cli import joblines
 from mediawatchd.cli.screen import Screen, columns, json_text
 from mediawatchd.cli.tables import Cell, Column, Table
 
@@ -66,6 +68,20 @@ def test_columns(text: str, width: int) -> None:
 def test_the_end_of_a_path_is_kept(text: str, width: int, end: str) -> None:
     assert screen().end_of(text, width) == end
     assert columns(end) <= width
+
+
+def test_progress_takes_one_line_of_a_terminal() -> None:
+    job: dict[str, Any] = {
+        "id": 1,
+        "kind": "scan",
+        "state": "running",
+        "processed": 1,
+        "current_file": "/srv/" + "音" * 100 + ".mkv",
+    }
+    line = joblines.progress(job, screen(terminal=True, COLUMNS="60"))
+    assert columns(line) in {59, 60}
+    assert line.endswith("音.mkv")
+    assert joblines.progress(job, screen()).endswith(job["current_file"])
 
 
 def test_colours_only_on_a_terminal_that_has_them() -> None:
