@@ -196,7 +196,12 @@ class DecodePool:
                 self._running.append(job)
                 job.attempts += 1
                 job.scheduled_ns, job.running_ns = time.monotonic_ns(), None
-            future = self._schedule(job)
+            try:
+                future = self._schedule(job)
+            except RuntimeError:  # twice: no process can be started, as at a limit of processes
+                log.exception("decode processes cannot be started")
+                self._finish(job, broken(job.task, job.work.lacks).outcome)
+                continue
             with self._changed:
                 job.future = future
                 taken_back = job not in self._running

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import errno
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -225,6 +227,19 @@ def test_processes_that_take_no_work_are_replaced(
     assert ended(process)
 
 
+def test_a_machine_that_starts_no_process_delays_the_work(
+    decoding_with: Callable[..., Decoding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(process: SpawnProcess) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    pool = decoding_with()
+    with monkeypatch.context() as patched:
+        patched.setattr(SpawnProcess, "start", refuse)
+        assert problem(pool.outcome(misbehaviour.behave)[1]) == ("crash", False)
+    assert isinstance(pool.outcome(misbehaviour.behave, number=2)[1], Changed)
+
+
 def test_processes_die_with_a_daemon_that_is_killed(tmp_path: Path) -> None:
     program = """if True:
         import os, sys, time
@@ -249,7 +264,12 @@ def test_processes_die_with_a_daemon_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_process_is_confined(decoding_with: Callable[..., Decoding]) -> None:
-    _, outcome = decoding_with().outcome(misbehaviour.describe_process)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # as daemons do in their threads
+    try:
+        pool = decoding_with()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    _, outcome = pool.outcome(misbehaviour.describe_process)
     assert isinstance(outcome, Failed)
     assert ast.literal_eval(outcome.problem.text) == (
         (0, 0),
