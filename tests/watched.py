@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -89,6 +90,17 @@ def child_of(observer: Observer) -> int:
     """The process id of the child, as soon as it has shown the canary once."""
     wait_until(lambda: observer.statistics().canary_last_seen, within=30)
     return wait_until(lambda: observer.statistics().child_pid, within=30)
+
+
+@contextmanager
+def stopped(observer: Observer) -> Iterator[None]:
+    """The child reads nothing meanwhile, so everything waits in the kernel's queue."""
+    child = child_of(observer)
+    os.kill(child, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGCONT)
 
 
 def create(path: bytes) -> None:

@@ -50,19 +50,14 @@ DIRECTORY_MASK = (ROOT_MASK & ~MOVE_SELF) | DONT_FOLLOW
 class Reader(InotifyFD):
     """Its own thread; it calls `on_event(wd, mask, name)` there, which must not block.
 
-    Opening raises OSError: EMFILE when the user has no inotify instance left. An error in `on_event`, or an end that
-    nobody asked for, raises in the thread and so reaches `threading.excepthook`.
+    Opening raises OSError: EMFILE when the user has no inotify instance left. An error in `on_event`
+    ends the thread and so reaches `threading.excepthook`.
     """
 
     def __init__(self, *, on_event: Callable[[int, int, bytes], None]) -> None:
         super().__init__()
         self.name = "inotify-reader"
         self._on_event = on_event
-
-    def run(self) -> None:
-        super().run()
-        if self.should_keep_running():
-            raise RuntimeError("the inotify reader ended by itself")
 
     def handle_event(self, event: InotifyEvent) -> None:
         self._on_event(event.wd, event.mask, event.name)

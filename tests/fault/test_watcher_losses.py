@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,13 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.wait import wait_until
-from tests.watched import RecordingSink, child_of, create, observing
+from tests.watched import RecordingSink, create, observing, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mediawatchd.watching.observer import Observer
 
 QUEUE = "/proc/sys/fs/inotify/max_queued_events"
 
@@ -54,19 +52,9 @@ def short_queue(length: int) -> Iterator[None]:
         os.close(file)
 
 
-@contextmanager
-def stopped(observer: Observer) -> Iterator[None]:
-    """Nothing is read meanwhile, so the kernel's queue fills."""
-    child = child_of(observer)
-    os.kill(child, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(child, signal.SIGCONT)
-
-
 @pytest.mark.needs_root
 def test_an_overflow_is_said_and_what_it_hid_is_watched(tmp_path: Path, sink: RecordingSink, root: bytes) -> None:
+    os.mkdir(root + b"out")
     with observing(tmp_path, sink) as observer:
         with short_queue(64):
             observer.watch(1, root)
@@ -76,11 +64,12 @@ def test_an_overflow_is_said_and_what_it_hid_is_watched(tmp_path: Path, sink: Re
                 create(root + b"films/%d.mkv" % number)
             os.makedirs(root + b"new/a")
             os.rename(root + b"films", root + b"movies")
+            os.rename(root + b"out", tmp_path / "out")
         assert observer.sync(30)
         assert (1, "overflow") in sink.losses
         assert observer.statistics().lost[1, "overflow"] == len(sink.losses)
         sink.clear()
-        for path in (b"new/a/1.mkv", b"movies/2.mkv"):
+        for path in (b"new/a/1.mkv", b"movies/2.mkv", b"../out/strange.mkv"):
             create(root + path)
         assert observer.sync(30)
         assert set(sink.names) == {(1, root + b"new/a/1.mkv"), (1, root + b"movies/2.mkv")}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.wait import wait_until
-from tests.watched import RecordingSink, child_of, create, observing
+from tests.watched import RecordingSink, child_of, create, observing, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -273,6 +273,44 @@ def test_directories_made_while_watches_are_set_are_watched(tmp_path: Path, sink
             create(directory + b"1.mkv")
         assert observer.sync(30)
         assert sink.unknown(directory + b"1.mkv" for directory in made) == []
+
+
+def test_a_directory_whose_name_a_link_took_is_not_followed(
+    observer: Observer, sink: RecordingSink, root: bytes
+) -> None:
+    with stopped(observer):
+        os.mkdir(root + b"new")
+        os.rmdir(root + b"new")
+        os.symlink(root + b"../outside", root + b"new")
+    assert observer.sync(30)
+    assert sink.walks == []
+    sink.clear()
+    create(root + b"../outside/strange.mkv")
+    assert observer.sync(30)
+    assert sink.names == {}
+
+
+def test_a_sync_waits_until_a_new_root_is_watched(tmp_path: Path, sink: RecordingSink, root: bytes) -> None:
+    for number in range(2_000):
+        os.mkdir(root + b"%d" % number)
+    with observing(tmp_path, sink) as observer:
+        child_of(observer)
+        observer.watch(1, root)
+        assert observer.sync(30)
+        assert sink.state() is not None
+        assert observer.statistics().watches == 2_004
+
+
+def test_a_sync_waits_for_directories_that_are_still_to_be_watched(
+    observer: Observer, sink: RecordingSink, root: bytes
+) -> None:
+    directories = [root + b"%d/a/b/" % number for number in range(1_000)]
+    with stopped(observer):
+        for directory in directories:
+            os.makedirs(directory)
+    assert observer.sync(30)
+    assert sink.unknown(directory + b"x" for directory in directories) == []
+    assert observer.statistics().watches == 3_004
 
 
 def test_after_a_sync_all_that_came_before_it_is_known(observer: Observer, sink: RecordingSink, root: bytes) -> None:
