@@ -351,5 +351,7 @@ def _group_hint(path: str) -> str:
             group = grp.getgrgid(os.stat(place).st_gid).gr_name
         except (OSError, KeyError):
             continue
+        if group == "root":
+            break  # nobody should be told to join it
         return f"Members of group {group} may: `sudo usermod -aG {group} $USER`, then log in again; or ask as root."
     return SocketDenied.hint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -186,17 +187,19 @@ def test_first_socket_that_answers_is_taken(tmp_path: Path, daemon: FakeDaemon) 
     assert Client(sockets=[str(tmp_path / "none"), daemon.path]).get("/api/x") == {"a": 1}
 
 
-def test_denied_socket_names_its_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("group", "hint"), [("media", "sudo usermod -aG media "), ("root", "Ask as root")])
+def test_denied_socket_names_its_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, hint: str) -> None:
     (tmp_path / "s").touch()
 
     def denied(path: str) -> socket.socket:
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(client_module, "_opened", denied)  # root, who may run the tests, is denied nothing
+    monkeypatch.setattr(client_module.grp, "getgrgid", lambda _gid: SimpleNamespace(gr_name=group))
     with pytest.raises(SocketDenied) as caught:
         Client(sockets=[str(tmp_path / "s")]).get("/api/x")
     assert str(tmp_path / "s") in str(caught.value)
-    assert "usermod -aG" in caught.value.hint
+    assert hint in caught.value.hint
 
 
 def test_order_of_the_search() -> None:
