@@ -139,6 +139,24 @@ def stream(
             yield files
 
 
+def file_at(connection: sqlite3.Connection, path: bytes) -> dict[str, Any] | None:
+    """The file of a path, the present one before those that were there once; None when there never was any."""
+    file_id = id_at(connection, path)
+    return None if file_id is None else _rows(connection, [file_id])[0]
+
+
+def id_at(connection: sqlite3.Connection, path: bytes) -> int | None:
+    folder, slash, name = path.rpartition(b"/")
+    row = connection.execute(
+        "SELECT f.id FROM directories AS d JOIN media_files AS f ON f.directory_id = d.id "
+        "JOIN roots AS r ON r.id = d.root_id "
+        "WHERE d.path = ? AND f.name = ? AND r.configured AND NOT f.hidden "
+        "ORDER BY f.missing_since IS NOT NULL, f.missing_since DESC LIMIT 1",
+        (folder + slash, name),
+    ).fetchone()
+    return row[0] if row else None
+
+
 def file_fields(columns: Iterable[str], row: Iterable[Any]) -> dict[str, Any]:
     """A row of the view `files` as it is shown: `path` for `file_path`, and a twin for each path."""
     shown: dict[str, Any] = {}

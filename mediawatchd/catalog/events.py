@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from mediawatchd.catalog.browse import Reader
+    from mediawatchd.catalog.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,3 +81,8 @@ def _source(path: bytes | None) -> tuple[str, list[Any]]:
         "(SELECT * FROM history WHERE path = ? UNION ALL SELECT * FROM history WHERE path >= ? AND path < ?)",
         [exact, folder, folder[:-1] + b"0"],
     )
+
+
+def forget_before(tx: Transaction, time: float) -> None:
+    """Delete the history before a Unix time; on the writer's thread."""
+    tx.connection.execute("DELETE FROM history WHERE time < ?", (time,))

@@ -18,6 +18,8 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 
 CODES: Mapping[str, str] = {
+    "already_running": "a job of that kind, started by a person, runs over an overlapping scope; `job` is its id",
+    "bad_configuration": "the new configuration has mistakes, or cannot be read; the old one stays in force",
     "bad_cursor": "`after` is not what an earlier page of the same list gave as `next`",
     "bad_value": "a field has the wrong type, or a value that makes no sense",
     "body_too_large": "the body of the request is larger than any call needs",
@@ -32,14 +34,23 @@ CODES: Mapping[str, str] = {
     "malformed_request": "the request is not proper HTTP, or its body is not proper JSON",
     "method_not_allowed": "the call exists, with another method",
     "missing_field": "a field that the call needs is not there",
+    "not_found": "the catalog knows no such file, or there is no such job",
+    "not_replaced": "the root is not in the state `replaced`",
+    "not_running": "nothing of that kind runs that could be stopped",
+    "outside_roots": "paths lie outside all configured roots; `invalid` names them",
+    "paused": "hashing and walks are paused, so this would never end",
     "remote_without_token": "a request from another machine, while no secret_token is configured",
+    "restart_required": "the new configuration changes what only a restart can; the message names the keys",
+    "still_configured": "only a root that has left the configuration can be forgotten",
     "stopping": "the daemon is shutting down",
+    "timeout": "what was waited for has not happened in time; the body says what is still open",
     "too_many_connections": "the listener has as many connections as it takes",
     "too_many_streams": "as many streams and waits are open as the listener takes",
     "unauthorized": "the bearer token is missing or wrong",
     "unhealthy": "the daemon does not work as it should; its status says more",
     "unknown_call": "there is no such call",
     "unknown_field": "the call has no field of that name",
+    "unknown_root": "no root has that path",
     "unsupported_media_type": "a changing call without Content-Type: application/json",
 }
 

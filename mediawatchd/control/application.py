@@ -19,7 +19,7 @@ from mediawatchd.control import answers
 from mediawatchd.control.fields import Body, Query
 from mediawatchd.control.peers import CALLER, Access, Caller, Claims
 from mediawatchd.control.routes import Ask, Routes
-from mediawatchd.errors import Refused
+from mediawatchd.errors import ConfigurationError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -95,6 +95,7 @@ class Application:
         self._flask.before_request(self._admit)
         self._flask.after_request(self._finish)
         self._flask.register_error_handler(Refused, _refused)
+        self._flask.register_error_handler(ConfigurationError, _bad_configuration)
         self._flask.register_error_handler(HTTPException, _http_error)
         self._flask.register_error_handler(Exception, _internal_error)
 
@@ -162,6 +163,10 @@ def _refused(error: Refused) -> Response:
     if error.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="mediawatchd"'
     return response
+
+
+def _bad_configuration(error: ConfigurationError) -> Response:
+    return _refused(Refused(400, "bad_configuration", str(error), hint=error.hint))
 
 
 def _http_error(error: HTTPException) -> Response:

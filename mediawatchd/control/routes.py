@@ -278,7 +278,7 @@ def _streamed(ask: Ask, pages: Generator[Sequence[Mapping[str, Any]]]) -> Answer
 
 def _job_id(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < len(str(MAX_INTEGER))):
-        raise Refused(404, "unknown_job", "there is no such job", hint="GET /api/jobs lists them.")
+        raise Refused(404, "not_found", "there is no such job", hint="GET /api/jobs lists them.")
     return int(text)
 
 

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
     from mediawatchd.telemetry.heartbeat import Heartbeats
 
-THREADS = 16
-_ALWAYS_FREE = 4
-"""Of a listener's threads, those that no stream and no wait may take; a quarter when there are few."""
+THREADS = 32
+"""For each listener. A thread is made when it is first needed, so the rest costs nothing."""
 
 
 class Server:
-    """`threads`: the most for each listener. `mode` and `group` are for the Unix socket. `port` None: no TCP."""
+    """`threads`: the most for each listener, at least 2. `mode`, `group`: of the Unix socket. `port` None: no TCP."""
 
     def __init__(
         self,
@@ -78,7 +77,8 @@ class Server:
                 bound=each,
                 application=self._application,
                 threads=self._threads,
-                most_long_calls=max(1, self._threads - min(_ALWAYS_FREE, max(1, self._threads // 4))),
+                # The other half is for calls that answer at once, even when some of those wait for a full disk.
+                most_long_calls=self._threads // 2,
                 heartbeats=self._heartbeats,
             )
             listener.start()
