@@ -37,6 +37,7 @@ _FOLDER_MODE = 0o750
 _FILE_MODE = 0o640
 """Of a file that is made here, whatever the umask; SQLite gives the WAL the mode of the database."""
 
+SQLITE_VERSION = sqlite3.sqlite_version
 _Kind = Literal["new", "legacy", "catalog"]
 
 
@@ -152,6 +153,7 @@ class Database:
             _create(self._path)
         connection = connect(self._path, mode="rw")
         try:
+            connection.execute("PRAGMA cache_size = -65536")  # for as long as it has much to write
             self._bring_up_to_date(connection, kind, notes)
             _configure(connection)
         except BaseException:

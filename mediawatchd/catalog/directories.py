@@ -148,7 +148,7 @@ class Directories:
             )
         else:
             directory_id = self._connection.execute(
-                "INSERT INTO directories (parent_id, root.id, path, path_is_text, filesystem_id, inode, fact_ns) "
+                "INSERT INTO directories (parent_id, root_id, path, path_is_text, filesystem_id, inode, fact_ns) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (parent_id, root.id, path, is_text(path), filesystem_id, inode, at_ns),
             ).lastrowid

@@ -27,13 +27,16 @@ HOUR_NS = 3600 * SECOND
 class Missing:
     """Decides on absences; remembers for an hour how many files of a root went."""
 
-    def __init__(self, *, mounts_unchanged: Callable[[int], bool]) -> None:
+    def __init__(self, *, mounts_unchanged: Callable[[int, bytes], bool]) -> None:
         self._mounts_unchanged = mounts_unchanged
         self._recent: dict[int, deque[tuple[int, int]]] = {}
 
     def apply(self, tx: Transaction, report: Report, directory: DirectoryRow) -> None:
         """Take the absences of a report."""
-        if not self._mounts_unchanged(report.mounts) or directory.filesystem_id != report.place.filesystem_id:
+        if (
+            not self._mounts_unchanged(report.mounts, report.directory)
+            or directory.filesystem_id != report.place.filesystem_id
+        ):
             return
         due = []
         for name in report.absent:

@@ -32,7 +32,7 @@ _INSERT = (
 class Observing:
     """Applies reports; the only state is what `Missing` remembers for its breaker."""
 
-    def __init__(self, *, mounts_unchanged: Callable[[int], bool]) -> None:
+    def __init__(self, *, mounts_unchanged: Callable[[int, bytes], bool]) -> None:
         self._missing = Missing(mounts_unchanged=mounts_unchanged)
 
     def apply(self, tx: Transaction, reports: Iterable[Report]) -> None:

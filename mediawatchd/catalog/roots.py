@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.catalog.directories import below, parent_path
+from mediawatchd.catalog.totals import FIELDS
 from mediawatchd.catalog.transaction import RootRow, Transaction, get_state, set_state
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ def load_roots(connection: sqlite3.Connection) -> dict[int, RootRow]:
 def root(connection: sqlite3.Connection, root_id: int) -> RootRow:
     row = connection.execute(f"SELECT {_COLUMNS} FROM roots WHERE id = ?", (root_id,)).fetchone()
     return RootRow._make(row)
+
+
+def totals(connection: sqlite3.Connection) -> dict[int, dict[str, int]]:
+    """What each root holds, by its id."""
+    rows = connection.execute(f"SELECT root_id, {', '.join(FIELDS)} FROM totals").fetchall()
+    return {row[0]: dict(zip(FIELDS, row[1:], strict=True)) for row in rows}
 
 
 def identity(connection: sqlite3.Connection, filesystem_id: int | None) -> str | None:

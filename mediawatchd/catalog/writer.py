@@ -41,6 +41,19 @@ BATCH = 1_000
 LINGER_SECONDS = 0.05
 CAPACITY = 20_000
 CHECKPOINT_SECONDS = 60.0
+PASSING = frozenset(
+    [
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    ]
+)
+"""What a disk or another program does to the catalog, and may undo; any other error is one of ours."""
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -94,7 +107,7 @@ class Writer:
         clock: CatalogClock,
         policy: Policy,
         heart: Heartbeat,
-        mounts_unchanged: Callable[[int], bool],
+        mounts_unchanged: Callable[[int, bytes], bool],
         online: Callable[[], frozenset[int]],
         listened: Callable[[], bool],
         committed: Callable[[Committed], None],
@@ -196,20 +209,29 @@ class Writer:
     def _write(self, batch: Sequence[_Message]) -> None:
         """Commit a batch, waiting for a disk or a lock if need be; fall back to one message at a time."""
         for attempt in count():
-            try:
-                self._commit(batch)
-            except sqlite3.OperationalError as error:
-                if not self._wait_to_retry(attempt, error):
-                    return
-            except Exception as error:  # noqa: BLE001 - an item that cannot be applied must not end the thread
-                parts = batch if len(batch) > 1 else _parts(batch[0])
-                for part in parts:
-                    self._write([part])
-                if not parts:
-                    self._drop(batch[0], error)
+            trouble = self._try_to_commit(batch)
+            if trouble is None:
                 return
-            else:
+            if not isinstance(trouble, sqlite3.Error) or trouble.sqlite_errorcode & 0xFF not in PASSING:
+                self._write_parts(batch, trouble)
                 return
+            if not self._wait_to_retry(attempt, trouble):
+                return
+
+    def _try_to_commit(self, batch: Sequence[_Message]) -> Exception | None:
+        try:
+            self._commit(batch)
+        except Exception as error:  # noqa: BLE001 - an item that cannot be applied must not end the thread
+            return error
+        return None
+
+    def _write_parts(self, batch: Sequence[_Message], error: Exception) -> None:
+        """Something in the batch cannot be applied: find out what, write the rest."""
+        parts = batch if len(batch) > 1 else _parts(batch[0])
+        for part in parts:
+            self._write([part])
+        if not parts:
+            self._drop(batch[0], error)
 
     def _commit(self, batch: Sequence[_Message]) -> None:
         started = time.monotonic()
@@ -253,7 +275,7 @@ class Writer:
         else:
             message.result = message.function(tx)
 
-    def _wait_to_retry(self, attempt: int, error: sqlite3.OperationalError) -> bool:
+    def _wait_to_retry(self, attempt: int, error: sqlite3.Error) -> bool:
         """Wait a while; False when the daemon stops meanwhile."""
         trouble = f"the catalog cannot be written: {error}"
         with self._lock:
@@ -267,7 +289,7 @@ class Writer:
         if isinstance(message, _Call):
             message.future.set_exception(error)
             return
-        log.error("A message could not be written and was dropped message=%r", message, exc_info=error)
+        log.error("An item could not be written and was dropped item=%.500r", message, exc_info=error)
         with self._lock:
             self._dropped += 1
         if isinstance(message, _Outcomes):

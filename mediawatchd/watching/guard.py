@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     import sqlite3
 
     from mediawatchd.catalog.transaction import RootRow
-    from mediawatchd.catalog.writer import Writer
     from mediawatchd.model import RootState, Stamp
     from mediawatchd.watching.places import FileSystem, Places
+    from mediawatchd.watching.reporting import Reporting
 
 SAMPLED = 16
-WRITER_SECONDS = 600.0
 
 
 class Verdict(NamedTuple):
@@ -36,14 +35,14 @@ class Verdict(NamedTuple):
     network: bool = False
 
 
-def judge(connection: sqlite3.Connection, writer: Writer, places: Places, root_id: int, path: bytes) -> Verdict:
+def judge(connection: sqlite3.Connection, reporting: Reporting, places: Places, root_id: int, path: bytes) -> Verdict:
     """Look at a root's folder and say what state the root is in. Blocks as long as its disk does."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             status = os.stat(b".", dir_fd=fd)  # fails where the folder may be listed but not entered
             filesystem = places.filesystem(fd, status)
-            return _judge(connection, writer, roots.root(connection, root_id), filesystem, fd)
+            return _judge(connection, reporting, roots.root(connection, root_id), filesystem, fd)
         finally:
             os.close(fd)
     except FileNotFoundError:
@@ -60,7 +59,9 @@ def judge(connection: sqlite3.Connection, writer: Writer, places: Places, root_i
         return Verdict("error", error.strerror or str(error), "Check the disk and its connection; it is tried again.")
 
 
-def _judge(connection: sqlite3.Connection, writer: Writer, root: RootRow, filesystem: FileSystem, fd: int) -> Verdict:
+def _judge(
+    connection: sqlite3.Connection, reporting: Reporting, root: RootRow, filesystem: FileSystem, fd: int
+) -> Verdict:
     identity = filesystem.identity
     online = Verdict("online", None, None, filesystem.mount.id, identity.events_reliable, identity.network)
     sample = known.sample(connection, below(root.path), SAMPLED)
@@ -73,7 +74,7 @@ def _judge(connection: sqlite3.Connection, writer: Writer, root: RootRow, filesy
         or (roots.identity(connection, root.filesystem_id) in identity.aliases and _any_there(sample))
     ):
         # Nothing is known of another one here, or it is known by a weaker name, from an older kernel.
-        writer.call(lambda tx: roots.accept(tx, root.id, filesystem.id)).result(WRITER_SECONDS)
+        reporting.call(lambda tx: roots.accept(tx, root.id, filesystem.id))
         return online
     with os.scandir(fd) as entries:
         empty = next(entries, None) is None

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from mediawatchd.catalog import roots
 from mediawatchd.catalog.directories import parent_path
 from mediawatchd.model import SECOND, RootState
-from mediawatchd.paths import printable
 from mediawatchd.watching.guard import Verdict, judge
 from mediawatchd.watching.hints import Hints
 from mediawatchd.watching.places import Places
+from mediawatchd.watching.reporting import Reporting
 from mediawatchd.watching.visitor import Covered, Visitor
 from mediawatchd.watching.walk import Walked, open_below, walk
 from mediawatchd.watching.walks import HINT, WalkRequest, Walks
@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10.0
 SLICE_SECONDS = 0.1
-WRITER_SECONDS = 600.0
 
 
 class Pace(NamedTuple):
@@ -101,18 +100,18 @@ class Keeper:
         self._rules = rules
         self._pace = pace
         self._database = database
-        self._writer = writer
+        self._reporting = Reporting(writer=writer, heart=heart)
         self._mounts = mounts
         self._observer = observer
-        self._heart = heart
+        self.heart = heart
         self._is_paused = is_paused
         self._state_changed = state_changed
-        self._places = Places(writer=writer)
+        self._places = Places(reporting=self._reporting)
         self._visitor = Visitor(
             root_id=root_id,
             root=path,
             rules=rules,
-            writer=writer,
+            reporting=self._reporting,
             clock=clock,
             places=self._places,
             settle_ns=round(pace.settle_seconds * SECOND),
@@ -128,6 +127,7 @@ class Keeper:
         self._woken = False
         self._stopping = False
         self._check = True
+        self._checking = False
         self._looked = 0
         self._verdict = Verdict("offline", "it was not looked at yet")
         self._since = time.time()
@@ -189,8 +189,14 @@ class Keeper:
         """
         with self._changed:
             return self._changed.wait_for(
-                lambda: self._looked >= mark or (self._verdict.state != "online" and not self._check), timeout_seconds
+                lambda: self._is_checked_locked() and (self._looked >= mark or self._verdict.state != "online"),
+                timeout_seconds,
             )
+
+    def wait_until_checked(self, timeout_seconds: float) -> bool:
+        """Wait until the root's state is known after all that was asked for."""
+        with self._changed:
+            return self._changed.wait_for(self._is_checked_locked, timeout_seconds)
 
     def is_walking(self) -> bool:
         """Whether a walk other than a hinted one is under way, or about to begin."""
@@ -221,15 +227,18 @@ class Keeper:
                 last_walk_seconds=seconds,
             )
 
+    def _is_checked_locked(self) -> bool:
+        return not (self._check or self._checking)
+
     # What follows runs on the keeper's own thread.
 
     def _run(self) -> None:
         with self._database.reader() as self._connection:
             while not self._stopping:
-                self._heart.beat()
+                self.heart.beat()
                 if self._round():
                     continue
-                with self._heart.idle(), self._changed:
+                with self.heart.idle(), self._changed:
                     if not self._woken:
                         self._changed.wait(self._wait_seconds())
                     self._woken = False
@@ -250,7 +259,7 @@ class Keeper:
             busy = self._go_on_walking()
         except OSError as error:
             # It answered a moment ago and does not now: say so, and find out when it does again.
-            log.warning("A root could not be read root=%s error=%s", printable(self.path), error)
+            log.warning("A root could not be read root=%s error=%s", self.path, error)
             self._leave_walk()
             self.ask_for_walk(self.path, "error")
             self._set_verdict(Verdict("error", error.strerror or str(error), "Check the disk; it is tried again."))
@@ -275,13 +284,20 @@ class Keeper:
 
     def _check_root(self) -> None:
         with self._changed:
-            self._check = False
+            self._check, self._checking = False, True
         table = self._mounts.current()
         self._generation = self._visitor.mounts = table.generation
         self._places.use(table)
         was = self._verdict
-        verdict = judge(self._connection, self._writer, self._places, self.root_id, self.path)
+        verdict = judge(self._connection, self._reporting, self._places, self.root_id, self.path)
         self._set_verdict(verdict)
+        self._follow(was, verdict)
+        with self._changed:
+            self._checking = False
+            self._changed.notify_all()
+
+    def _follow(self, was: Verdict, verdict: Verdict) -> None:
+        """Watch a root that has come, stop watching one that has gone."""
         if verdict.state != "online":
             self._leave_walk()
             self._walk_due = self._unwatched_due = None
@@ -307,9 +323,10 @@ class Keeper:
             self._next_attempt = None if verdict.state == "online" else time.monotonic() + RETRY_SECONDS
             self._changed.notify_all()
         if (verdict.state, verdict.message) != (was.state, was.message):
-            level = logging.INFO if verdict.state == "online" else logging.WARNING
-            reason = f" reason={verdict.message}" if verdict.message else ""
-            log.log(level, "Root is %s root=%s%s", verdict.state, printable(self.path), reason)
+            if verdict.state == "online":
+                log.info("Root is online root=%s", self.path)
+            else:
+                log.warning("Root is %s root=%s reason=%s", verdict.state, self.path, verdict.message)
             self._state_changed(self.path, verdict)
 
     def _look(self) -> int:
@@ -343,7 +360,7 @@ class Keeper:
             for directory in self._visitor.names(self._connection, fd, path, names):
                 self._ask_for_hinted(directory)
         except Covered:
-            log.warning("Another file system covers known files path=%s", printable(path))
+            log.warning("Another file system covers known files path=%s", path)
         finally:
             os.close(fd)
 
@@ -427,7 +444,7 @@ class Keeper:
             seconds = time.monotonic() - started
             result = error or "complete"
             record = roots.WalkRecord(request.path, request.cause, result, seconds, walked.directories, walked.files)
-            self._writer.call(lambda tx: roots.record_walk(tx, self.root_id, record)).result(WRITER_SECONDS)
+            self._reporting.call(lambda tx: roots.record_walk(tx, self.root_id, record))
             with self._changed:
                 self._last_walk = (walked, seconds)
         if request.path == self.path:

@@ -74,20 +74,22 @@ class Link:
             self._socket.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
     def receive(self, timeout_seconds: float) -> list[Message] | None:
-        """Blocks until messages are there or the time is over (then none); None when the child has ended."""
+        """Blocks until a message is there or nothing came for that long (then none); None when the child has ended."""
         if self._socket is None:
             return None
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        if not poll.poll(max(0.0, timeout_seconds) * 1000):
-            return []
-        try:
-            data = self._socket.recv(1 << 18)
-        except OSError:
-            return None
-        if not data:
-            return None
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        lines: list[bytes] = []
+        while not lines:
+            if not poll.poll(max(0.0, timeout_seconds) * 1000):
+                return []
+            try:
+                data = self._socket.recv(1 << 18)
+            except OSError:
+                return None
+            if not data:
+                return None
+            *lines, self._rest = (self._rest + data).split(b"\n")
         return [json.loads(line) for line in lines]
 
     def hang_up(self) -> None:

@@ -14,11 +14,12 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from mediawatchd.watching import limits
 from mediawatchd.watching.canary import CanarySchedule
 from mediawatchd.watching.link import COMMAND, Link, Message
+from mediawatchd.watching.sink import ObserverStatistics, Sink
 from mediawatchd.watching.unwatched import WatchState
 
 if TYPE_CHECKING:
@@ -32,40 +33,6 @@ Backend = Literal["auto", "inotify", "polling"]
 
 _numbers = itertools.count()
 """Each observer of the process has canary files of its own, so several may share a directory."""
-
-
-class Sink(Protocol):
-    """What the daemon does with hints. Called from the observer's thread only; must not block or raise."""
-
-    def dirty(self, root_id: int, directory: bytes, name: bytes | None, closed: bool) -> None:
-        """Something may have changed at this name; without a name: anywhere below this directory.
-
-        `closed`: the file was seen closed after writing, or was moved in whole.
-        """
-
-    def lost(self, root_id: int, reason: str) -> None:
-        """Events of this root may have been lost; the watches stand, so a walk that begins now finds everything.
-
-        The reasons: overflow, too_many_hints, limit, unmounted, root_gone, watches_gone, watched_again, restarted.
-        """
-
-    def watched(self, root_id: int, state: WatchState) -> None:
-        """What is watched of the root from now on: after each `watch`, and whenever it changes."""
-
-
-@dataclass(frozen=True, slots=True)
-class ObserverStatistics:
-    """A snapshot. `canary_last_seen` is Unix time in seconds; `degraded` says why watching does not work now."""
-
-    alive: bool
-    restarts: int
-    watches: int
-    watches_limit: int | None
-    canary_last_seen: float | None
-    events: dict[str, int]
-    lost: dict[tuple[int, str], int]
-    child_pid: int | None
-    degraded: str | None
 
 
 @dataclass(slots=True)
@@ -156,7 +123,8 @@ class Observer:
             root = _Root(path if path.endswith(b"/") else path + b"/", next(self._tickets))
             self._roots[root_id] = root
             self._ids[root.key] = root_id
-            self._polled.append(root_id)
+            if self._backend == "polling":
+                self._polled.append(root_id)
             self._send_locked("watch", root.key, root.path.decode("latin-1"))
             self._changed.notify_all()
 
@@ -271,10 +239,13 @@ class Observer:
             for root in self._roots.values():
                 self._send_locked("watch", root.key, root.path.decode("latin-1"))
             self._changed.notify_all()
+            if self._stopping:
+                return "it is stopped"
         while (messages := link.receive(schedule.wait_seconds())) is not None:
             for message in messages:
                 self._receive(message, schedule)
-            if schedule.overdue():
+            # Only when nothing is left to read: the answer may stand behind hints that the sink was slow to take.
+            if not messages and schedule.overdue():
                 return "the canary was not seen in time"
             if schedule.due():
                 with self._changed:
@@ -294,7 +265,8 @@ class Observer:
                 with self._changed:
                     self._events_of_child, self._watches = events, watches
             case [str(kind), int(key), *content]:
-                root_id = self._ids.get(key)
+                with self._changed:
+                    root_id = self._ids.get(key)
                 if root_id is not None:
                     self._receive_of_root(root_id, kind, content)
             case _:

@@ -16,10 +16,8 @@ from mediawatchd.watching.filesystems import Identity, identify
 if TYPE_CHECKING:
     import os
 
-    from mediawatchd.catalog.writer import Writer
     from mediawatchd.watching.mounts import Mount, Table
-
-WRITER_SECONDS = 600.0
+    from mediawatchd.watching.reporting import Reporting
 
 
 class FileSystem(NamedTuple):
@@ -33,8 +31,8 @@ class FileSystem(NamedTuple):
 class Places:
     """Used by the keeper's thread only."""
 
-    def __init__(self, *, writer: Writer) -> None:
-        self._writer = writer
+    def __init__(self, *, reporting: Reporting) -> None:
+        self._reporting = reporting
         self._generation = -1
         self._by_device: dict[int, FileSystem] = {}
 
@@ -53,8 +51,8 @@ class Places:
             if mount is None:
                 raise OSError(errno.ESTALE, "the mount of this directory is gone")
             identity = identify(fd, mount)
-            call = self._writer.call(lambda tx: roots.filesystem_id(tx, identity.key, identity.type))
-            known = self._by_device[status.st_dev] = FileSystem(call.result(WRITER_SECONDS), identity, mount)
+            filesystem_id = self._reporting.call(lambda tx: roots.filesystem_id(tx, identity.key, identity.type))
+            known = self._by_device[status.st_dev] = FileSystem(filesystem_id, identity, mount)
         return known
 
     def place(self, fd: int, status: os.stat_result) -> Place:

@@ -22,15 +22,14 @@ if TYPE_CHECKING:
 
     from mediawatchd.catalog.clock import CatalogClock
     from mediawatchd.catalog.known import KnownDirectory
-    from mediawatchd.catalog.writer import Writer
     from mediawatchd.model import Place
     from mediawatchd.watching.hints import Names
     from mediawatchd.watching.places import Places
+    from mediawatchd.watching.reporting import Reporting
     from mediawatchd.watching.rules import Rules
 
 REPORTED = 1_000
 """Files in one report at most, so that the writer's batches stay small."""
-WRITER_SECONDS = 600.0
 _ENCODING = sys.getfilesystemencoding()
 
 
@@ -62,7 +61,7 @@ class Visitor:
         root_id: int,
         root: bytes,
         rules: Rules,
-        writer: Writer,
+        reporting: Reporting,
         clock: CatalogClock,
         places: Places,
         settle_ns: int,
@@ -70,7 +69,7 @@ class Visitor:
         self._root_id = root_id
         self._root = root
         self._rules = rules
-        self._writer = writer
+        self._reporting = reporting
         self._clock = clock
         self._places = places
         self._settle_ns = settle_ns
@@ -192,7 +191,7 @@ class Visitor:
         moves = list(directory_moves(sight, strange)) if strange else []
         if not moves:
             return children
-        self._writer.moves(moves).result(WRITER_SECONDS)
+        self._reporting.moves(moves)
         row = known.directory(sight.connection, sight.path)
         return known.subdirectories(sight.connection, row.id) if row else {}
 
@@ -210,7 +209,7 @@ class Visitor:
             report = empty._replace(found=tuple(found[start : start + REPORTED]))
             if start + REPORTED >= len(found):
                 report = report._replace(absent=absent, absent_directories=gone)
-            self._writer.reports([report])
+            self._reporting.reports([report])
 
 
 def _stamp(status: os.stat_result, place: Place) -> Stamp:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from mediawatchd.catalog import jobs as rows
 from mediawatchd.catalog.outcomes import ask_again
 from mediawatchd.errors import Refused
+from mediawatchd.work.progress import job_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,13 +125,12 @@ class Jobs:
         with self._progress:
             for job in self._running.values():
                 if job.row.kind == "scan" and _overlap(job.row.scope, scope):
-                    status = self._status(job)
                     raise Refused(
                         409,
                         "already_running",
                         f"job {job.row.id} already scans here",
                         hint="Wait for it or cancel it.",
-                        detail={"job": job.row.id, "progress": status},
+                        detail={"job": job.row.id, "progress": job_fields(self._status(job))},
                     )
             row = self._writer.call(lambda tx: rows.create(tx, "scan", scope)).result(WRITER_SECONDS)
             job = _Running(row)
@@ -179,7 +179,9 @@ class Jobs:
             ended = self._progress.wait_for(lambda: job_id not in self._running or self._stopping, timeout_seconds)
         status = self.status(job_id)
         if not ended:
-            raise Refused(504, "timeout", f"job {job_id} is still {status.row.state}", detail={"progress": status})
+            raise Refused(
+                504, "timeout", f"job {job_id} is still {status.row.state}", detail={"progress": job_fields(status)}
+            )
         return status
 
     def _begin(self, job: _Running) -> None:
@@ -229,7 +231,7 @@ class Jobs:
         job.walks = self._walk(scope, job.cancelled.is_set)
         for walk in job.walks:
             while not walk.done.wait(POLL_SECONDS):
-                if self._stopping:
+                if self._stopping or job.cancelled.is_set():
                     return "cancelled", None
         errors = [walk.error for walk in job.walks if walk.error is not None]
         if job.cancelled.is_set():

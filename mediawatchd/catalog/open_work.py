@@ -1,0 +1,62 @@
+"""What of the state at a moment is still open: for `sync`. Read only.
+
+All of it is asked of the rows, by the catalog time of the last fact that changed each: what changed again after the
+moment is younger, and is not waited for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import sqlite3
+
+NAMED = 1_000
+
+
+class OpenWork(NamedTuple):
+    """Whether something waits for its hash or probe, and whether an absence waits to be believed."""
+
+    pending: bool
+    absences: bool
+
+    def __bool__(self) -> bool:
+        return self.pending or self.absences
+
+
+def open_work(connection: sqlite3.Connection, online: frozenset[int], until_ns: int) -> OpenWork:
+    """What was open at the catalog time `until_ns` on the roots that are online, and still is."""
+    roots = _list(online)
+    pending = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id "
+        "WHERE f.lacks & 1 = 1 AND f.missing_since IS NULL AND NOT f.hidden "
+        f"AND f.problem IS NULL AND f.fact_ns <= ? AND d.root_id IN ({roots})) "
+        "OR EXISTS (SELECT 1 FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id "
+        "WHERE f.lacks & 3 = 2 AND f.missing_since IS NULL AND NOT f.hidden "
+        f"AND f.problem IS NULL AND f.fact_ns <= ? AND d.root_id IN ({roots}))",
+        (until_ns, until_ns),
+    ).fetchone()[0]
+    absences = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id "
+        "WHERE f.absent_ns <= ? AND f.absent_ns IS NOT NULL AND f.missing_since IS NULL AND NOT f.held "
+        f"AND NOT f.hidden AND d.root_id IN ({roots})) "
+        "OR EXISTS (SELECT 1 FROM directories WHERE absent_ns <= ? AND absent_ns IS NOT NULL AND NOT gone "
+        f"AND root_id IN ({roots}))",
+        (until_ns, until_ns),
+    ).fetchone()[0]
+    return OpenWork(bool(pending), bool(absences))
+
+
+def unsettled(connection: sqlite3.Connection, online: frozenset[int], since_ns: int) -> list[bytes]:
+    """Paths that changed again after a moment, and wait for their hash; at most NAMED."""
+    rows = connection.execute(
+        "SELECT CAST(d.path || f.name AS BLOB) FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id "
+        "WHERE f.lacks & 1 = 1 AND f.missing_since IS NULL AND NOT f.hidden "
+        f"AND f.attempts > 0 AND f.problem IS NULL AND f.fact_ns > ? AND d.root_id IN ({_list(online)}) LIMIT ?",
+        (since_ns, NAMED),
+    )
+    return [row[0] for row in rows.fetchall()]
+
+
+def _list(ids: frozenset[int]) -> str:
+    return ", ".join(str(root_id) for root_id in ids) or "NULL"

@@ -1,0 +1,267 @@
+"""What may be asked of a running daemon: the one set of answers behind the HTTP API, the commands and the page.
+
+Called on the threads of whoever asks, several at once. It holds no state of its own: it asks the parts for their
+snapshots, and hands changes to the thread that owns what is to be changed.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mediawatchd import __version__
+from mediawatchd import config as configuration
+from mediawatchd.catalog import missing, offers
+from mediawatchd.catalog import roots as root_rows
+from mediawatchd.catalog.browse import path_fields
+from mediawatchd.catalog.database import SQLITE_VERSION
+from mediawatchd.catalog.totals import FIELDS
+from mediawatchd.control.explaining import explain
+from mediawatchd.errors import Refused
+from mediawatchd.work.progress import iso_time, job_fields, path_lists
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mediawatchd.catalog.database import Database
+    from mediawatchd.catalog.jobs import Scope
+    from mediawatchd.catalog.writer import Writer
+    from mediawatchd.config import Config
+    from mediawatchd.control.feed import Feed, Listener
+    from mediawatchd.control.sync import Sync
+    from mediawatchd.watching.keeper import RootStatus
+    from mediawatchd.watching.observer import Observer
+    from mediawatchd.watching.roots import Roots
+    from mediawatchd.watching.rules import Rules
+    from mediawatchd.work.jobs import Jobs
+    from mediawatchd.work.queue import WorkQueue
+
+WRITER_SECONDS = 600.0
+
+
+class Steering(Protocol):
+    """What only the parts list can do or tell."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def rules(self) -> Rules: ...
+    @property
+    def is_ready(self) -> bool: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def queues(self) -> Mapping[int, WorkQueue]: ...
+    def is_paused(self) -> bool: ...
+    def pause(self, paused: bool) -> None: ...
+    def reload(self) -> None: ...
+    def troubles(self) -> list[str]: ...
+    def metrics(self) -> tuple[bytes, str]: ...
+    def is_healthy(self) -> bool: ...
+
+
+class Operations:
+    """Any thread may call any method; what cannot be granted is raised as Refused."""
+
+    def __init__(
+        self,
+        *,
+        steering: Steering,
+        database: Database,
+        writer: Writer,
+        observer: Observer,
+        roots: Roots,
+        jobs: Jobs,
+        sync: Sync,
+        feed: Feed,
+    ) -> None:
+        self._steering = steering
+        self._database = database
+        self._writer = writer
+        self._observer = observer
+        self._roots = roots
+        self._jobs = jobs
+        self._sync = sync
+        self._feed = feed
+
+    def version(self) -> dict[str, Any]:
+        return {"version": __version__, "python": platform.python_version(), "sqlite": SQLITE_VERSION}
+
+    def status(self) -> dict[str, Any]:
+        statuses = self._roots.statuses()
+        now_ns = self._database.clock.now_ns()
+        with self._database.reader() as connection:
+            totals = self._roots.totals(connection)
+            rows = root_rows.load_roots(connection)
+            settling = offers.settling(connection, now_ns)
+        whole = {field: sum(each[field] for each in totals.values()) for field in FIELDS}
+        queues = [queue.statistics() for queue in self._steering.queues.values()]
+        troubles = self._steering.troubles()
+        return {
+            "version": __version__,
+            "state": self._state(),
+            "degraded": bool(troubles),
+            "troubles": troubles,
+            "uptime_seconds": round(time.time() - self._steering.started, 1),
+            "roots": [_root_fields(status, totals[status.id], rows[status.id].last_reconcile) for status in statuses],
+            "catalog": {
+                **{field: whole[field] for field in ("files", "bytes", "videos", "audio", "quick_hashed")},
+                "pending_quick_hash": whole["pending_quick_hash"],
+                "pending_probe": whole["pending_probe"],
+                "phashed": whole["phashed"],
+                "pending_phash": whole["pending_phash"],
+                "missing": whole["missing"],
+                "problems": whole["problems"],
+            },
+            "queue": {
+                "length": sum(each.length for each in queues),
+                "capacity": sum(each.capacity for each in queues),
+            },
+            "settling": settling,
+            "jobs": [job_fields(job) for job in self._jobs.running()],
+        }
+
+    def _state(self) -> str:
+        if not self._steering.is_ready:
+            return "starting"
+        if self._steering.is_paused():
+            return "paused"
+        if any(keeper.is_walking() for keeper in self._roots.keepers()):
+            return "scanning"
+        if any(queue.statistics().held for queue in self._steering.queues.values()):
+            return "hashing"
+        return "idle"
+
+    def config(self) -> dict[str, Any]:
+        return configuration.public(self._steering.config)
+
+    def start_scan(self, paths: list[bytes] | None) -> dict[str, Any]:
+        row = self._jobs.start_scan(self._scope(paths))
+        return {"status": "started", "job": row.id}
+
+    def _scope(self, paths: list[bytes] | None) -> Scope:
+        """The folders of a scan. Raises Refused, 400, naming those outside the roots."""
+        if not paths:
+            return tuple(keeper.path for keeper in self._roots.keepers())
+        folders = tuple(dict.fromkeys(path.rstrip(b"/") + b"/" for path in paths))
+        outside = [path for path in folders if self._roots.covering(path) is None]
+        if outside:
+            raise Refused(
+                400,
+                "outside_roots",
+                "these folders are below no configured root",
+                hint="`mediawatchctl status` lists the roots; scan_dirs in the configuration adds one.",
+                detail=dict(path_lists("invalid", outside)),
+            )
+        # A folder within another one of the list is walked with it.
+        return tuple(path for path in folders if not any(path != other and path.startswith(other) for other in folders))
+
+    def scan_status(self) -> dict[str, Any]:
+        newest = next((job for job in self._jobs.newest() if job.row.kind == "scan"), None)
+        if newest is None:
+            return {"running": False, "job": None, "state": None, "total": None, "processed": 0, "percent": None}
+        fields = job_fields(newest)
+        return {"running": fields["state"] in {"queued", "running", "stopping"}, "job": fields["id"], **fields}
+
+    def stop_scan(self, job: int | None) -> dict[str, Any]:
+        running = [status.row.id for status in self._jobs.running() if status.row.kind == "scan"]
+        wanted = running if job is None else [job]
+        if not wanted:
+            raise Refused(409, "not_running", "no scan is running", hint="`mediawatchctl jobs` lists the jobs.")
+        for job_id in wanted:
+            self._jobs.cancel(job_id)
+        return {"status": "stopping", "jobs": wanted}
+
+    def jobs(self) -> list[dict[str, Any]]:
+        return [job_fields(job) for job in self._jobs.newest()]
+
+    def job(self, job: int) -> dict[str, Any]:
+        return job_fields(self._jobs.status(job))
+
+    def cancel_job(self, job: int) -> dict[str, Any]:
+        return job_fields(self._jobs.cancel(job))
+
+    def wait_job(self, job: int, timeout_seconds: float) -> dict[str, Any]:
+        return job_fields(self._jobs.wait(job, timeout_seconds))
+
+    def file(self, path: bytes) -> dict[str, Any]:
+        return explain(self._database, self._roots, self._steering.rules, path, paused=self._steering.is_paused())
+
+    def sync(self, timeout_seconds: float, walk: bool) -> dict[str, Any]:
+        return self._sync.wait(timeout_seconds, walk=walk, is_paused=self._steering.is_paused)
+
+    def pause(self) -> dict[str, Any]:
+        self._steering.pause(True)
+        return {"status": "paused"}
+
+    def resume(self) -> dict[str, Any]:
+        self._steering.pause(False)
+        return {"status": "resumed"}
+
+    def reload(self) -> dict[str, Any]:
+        self._steering.reload()
+        return {"status": "reloaded"}
+
+    def accept_root(self, path: bytes) -> dict[str, Any]:
+        """Take what is mounted at a root for the root's own from now on."""
+        keeper = self._roots.named(path)
+        state = keeper.status().state
+        if state != "replaced":
+            raise Refused(
+                409, "not_replaced", f"the root is {state}, not replaced", hint="There is nothing to be accepted."
+            )
+        # The next look adopts whatever is mounted, as that of a root which nothing is known of.
+        self._writer.call(lambda tx: root_rows.accept(tx, keeper.root_id, None)).result(WRITER_SECONDS)
+        keeper.check_root()
+        return {"status": "accepted", **path_fields("path", path)}
+
+    def confirm_missing(self, path: bytes) -> dict[str, Any]:
+        keeper = self._roots.named(path)
+        confirmed = self._writer.call(lambda tx: missing.confirm(tx, keeper.root_id)).result(WRITER_SECONDS)
+        return {"status": "confirmed", "files": confirmed, **path_fields("path", path)}
+
+    def forget_root(self, path: bytes) -> dict[str, Any]:
+        """Delete what is remembered of a root that is no longer configured."""
+        wanted = path.rstrip(b"/") + b"/"
+        with self._database.reader() as connection:
+            rows = root_rows.load_roots(connection)
+        row = next((row for row in rows.values() if row.path == wanted), None)
+        if row is None:
+            raise Refused(404, "unknown_root", "the catalog knows no such root", hint="Nothing is to be forgotten.")
+        if row.configured:
+            raise Refused(
+                409,
+                "still_configured",
+                "the root is still configured",
+                hint="Take it out of scan_dirs and run `mediawatchctl reload` first.",
+            )
+        forgotten = self._writer.call(lambda tx: root_rows.forget(tx, row.id)).result(WRITER_SECONDS)
+        return {"status": "forgotten", "files": forgotten, **path_fields("path", path)}
+
+    def subscribe(self, since: int | None) -> Listener:
+        return self._feed.subscribe(since)
+
+    def metrics(self) -> tuple[bytes, str]:
+        return self._steering.metrics()
+
+    def healthy(self) -> bool:
+        return self._steering.is_healthy()
+
+
+def _root_fields(status: RootStatus, totals: Mapping[str, int], last_reconcile: int | None) -> dict[str, Any]:
+    return {
+        **path_fields("path", status.path.rstrip(b"/") or b"/"),
+        "state": status.state,
+        "since": iso_time(status.since),
+        "watch": status.watch,
+        "files": totals["files"],
+        "bytes": totals["bytes"],
+        "missing": totals["missing"],
+        "held": totals["held"],
+        "unwatched_directories": status.unwatched_directories,
+        "last_reconcile": iso_time(last_reconcile),
+        **path_fields("walking", status.walking),
+        "message": status.message,
+        "hint": status.hint,
+    }

@@ -1,0 +1,114 @@
+"""`sync`: wait until what was on disk at the call is in the catalog, hashed and probed.
+
+Runs on the thread of whoever asks, and follows the way of a file: the watcher is drained, then each root's keeper
+has looked, then the writer has committed, then settling, hashing and probing are done. What cannot finish (a
+problem, a held absence, a root that is offline) is named and not waited for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mediawatchd.catalog.open_work import open_work, unsettled
+from mediawatchd.errors import Refused
+from mediawatchd.work.progress import path_lists
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mediawatchd.catalog.database import Database
+    from mediawatchd.catalog.writer import Writer
+    from mediawatchd.watching.observer import Observer
+    from mediawatchd.watching.roots import Roots
+
+WRITER_SECONDS = 600.0
+LOOK_SECONDS = 5.0
+"""How often the rows are asked without a commit: a time-out of one of the steps is all that could need it."""
+
+
+class Sync:
+    """The condition is notified at every commit."""
+
+    def __init__(self, *, database: Database, writer: Writer, observer: Observer, roots: Roots) -> None:
+        self._database = database
+        self._writer = writer
+        self._observer = observer
+        self._roots = roots
+        self._progress = threading.Condition()
+
+    def committed(self) -> None:
+        """The catalog got on."""
+        with self._progress:
+            self._progress.notify_all()
+
+    def wait(self, timeout_seconds: float, *, walk: bool, is_paused: Callable[[], bool]) -> dict[str, Any]:
+        """Raises Refused: 409 while paused, 504 after the time-out with what is still open."""
+        if is_paused():
+            raise Refused(409, "paused", "hashing and walks are paused", hint="Run `mediawatchctl resume` first.")
+        deadline = time.monotonic() + timeout_seconds
+
+        def left() -> float:
+            return max(0.0, deadline - time.monotonic())
+
+        answering = [keeper for keeper in self._roots.keepers() if not self._hangs(keeper.root_id)]
+        for keeper in answering:
+            if not keeper.wait_until_checked(left()):
+                _time_out("root", keeper.path)
+        if not self._observer.sync(left()):
+            _time_out("watcher", None)
+        waited = []
+        for keeper in answering:
+            mark = keeper.hints.mark()
+            polled = keeper.status().watch != "inotify"
+            request = keeper.ask_for_walk(keeper.path, "sync") if walk or polled else None
+            waited.append((keeper, mark, request))
+        for keeper, mark, request in waited:
+            if not keeper.wait_until_looked(mark, left()) or (request and not request.done.wait(left())):
+                _time_out("walk", keeper.path)
+        until_ns = self._writer.call(lambda tx: tx.now_ns).result(WRITER_SECONDS)
+        self._wait_for_rows(until_ns, left, is_paused)
+        return self._answer(until_ns)
+
+    def _hangs(self, root_id: int) -> bool:
+        return any(status.id == root_id and status.state == "error" for status in self._roots.statuses())
+
+    def _wait_for_rows(self, until_ns: int, left: Callable[[], float], is_paused: Callable[[], bool]) -> None:
+        while True:
+            with self._database.reader() as connection:
+                work = open_work(connection, self._roots.online(), until_ns)
+            if not work:
+                return
+            if is_paused():
+                raise Refused(409, "paused", "hashing was paused meanwhile", hint="Run `mediawatchctl resume`.")
+            if left() == 0:
+                _time_out("hashing" if work.pending else "absences", None)
+            with self._progress:
+                self._progress.wait(min(LOOK_SECONDS, left()))
+
+    def _answer(self, until_ns: int) -> dict[str, Any]:
+        statuses = self._roots.statuses()
+        with self._database.reader() as connection:
+            again = unsettled(connection, self._roots.online(), until_ns)
+            totals = self._roots.totals(connection)
+        return {
+            "synced": True,
+            **path_lists("unsettled", again),
+            "problems": sum(each["problems"] for each in totals.values()),
+            "held": sum(each["held"] for each in totals.values()),
+            **path_lists("offline", [status.path for status in statuses if status.state != "online"]),
+        }
+
+
+def _time_out(stage: str, path: bytes | None) -> NoReturn:
+    detail: dict[str, object] = {"synced": False, "open": stage}
+    if path is not None:
+        detail |= path_lists("open_roots", [path])
+    raise Refused(
+        504,
+        "timeout",
+        f"not everything was done in time; still open: {stage}",
+        hint="Give a longer timeout; what is open goes on meanwhile.",
+        detail=detail,
+    )

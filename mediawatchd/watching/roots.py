@@ -1,0 +1,214 @@
+"""All configured roots: their keepers, and the ways of hints to them.
+
+Hints come from the watcher's thread, looks from the writer's; both are handed to the keeper of the root and never
+block. Which roots are online is a snapshot that the feeder and the writer may ask for at any time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from mediawatchd.catalog import roots as rows
+from mediawatchd.catalog.totals import FIELDS
+from mediawatchd.errors import Refused
+from mediawatchd.model import SECOND
+from mediawatchd.watching.keeper import Keeper, Pace, RootStatus
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Sequence
+
+    from mediawatchd.catalog.database import Database
+    from mediawatchd.catalog.transaction import Look, Transaction
+    from mediawatchd.catalog.writer import Writer
+    from mediawatchd.telemetry.heartbeat import Heartbeats
+    from mediawatchd.watching.guard import Verdict
+    from mediawatchd.watching.mounts import Mounts, Table
+    from mediawatchd.watching.observer import Observer, WatchState
+    from mediawatchd.watching.rules import Rules
+    from mediawatchd.watching.walks import WalkRequest
+
+WRITER_SECONDS = 600.0
+HANGING_SECONDS = 30.0
+"""A keeper that has been at one call for so long hangs on its disk."""
+
+
+class Roots:
+    """The lock guards which keepers there are; each keeper guards itself."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        writer: Writer,
+        mounts: Mounts,
+        heartbeats: Heartbeats,
+        is_paused: Callable[[], bool],
+        changed: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._mounts = mounts
+        self._heartbeats = heartbeats
+        self._is_paused = is_paused
+        self._changed = changed
+        self._lock = threading.Lock()
+        # Guarded by _lock:
+        self._keepers: dict[int, Keeper] = {}
+        self._online: frozenset[int] = frozenset()
+
+    def configure(self, paths: Sequence[bytes], rules: Rules, pace: Pace, observer: Observer) -> None:
+        """Start a keeper for each path, in place of those there are. Blocks until the catalog knows the roots."""
+        self.stop(5.0)
+        for keeper in self._all():
+            observer.unwatch(keeper.root_id)
+            self._drop(keeper)
+
+        def configured(tx: Transaction) -> dict[bytes, int]:
+            ids = rows.configure(tx, paths)
+            rows.apply_rules(tx, rules.fingerprint(), lambda root, path: _visible(rules, root, path))
+            return ids
+
+        ids = self._writer.call(configured).result(WRITER_SECONDS)
+        keepers = {
+            root_id: Keeper(
+                root_id=root_id,
+                path=path,
+                rules=rules,
+                pace=pace,
+                database=self._database,
+                writer=self._writer,
+                clock=self._database.clock,
+                mounts=self._mounts,
+                observer=observer,
+                heart=self._heartbeats.register(f"root-{root_id}", tolerated=True),
+                is_paused=self._is_paused,
+                state_changed=self._state_changed,
+            )
+            for path, root_id in ids.items()
+        }
+        with self._lock:
+            self._keepers = keepers
+        for keeper in keepers.values():
+            keeper.start()
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """End the keepers; one that hangs on a dead disk is left behind, and makes this False."""
+        keepers = self._all()
+        for keeper in keepers:
+            keeper.ask_to_stop()
+        deadline = time.monotonic() + timeout_seconds
+        ended = [keeper.join(max(0.0, deadline - time.monotonic())) for keeper in keepers]
+        return all(ended)
+
+    def keepers(self) -> tuple[Keeper, ...]:
+        return tuple(self._all())
+
+    def online(self) -> frozenset[int]:
+        return self._online
+
+    def look(self, looks: Iterable[Look]) -> None:
+        """The writer wants some paths looked at again."""
+        for look in looks:
+            keeper = self._keepers.get(look.root_id)
+            if keeper is None:
+                continue
+            if look.delay_ns:
+                keeper.hints.add_later(look.directory, look.name, look.delay_ns / SECOND)
+            else:
+                keeper.hints.add(look.directory, look.name)
+
+    def walk(self, scope: Sequence[bytes], is_cancelled: Callable[[], bool]) -> list[WalkRequest]:
+        """Ask for the walks of a job. The scope was checked by `resolve`."""
+        return [
+            keeper.ask_for_walk(path, "job", is_job=True, is_cancelled=is_cancelled)
+            for path in scope
+            if (keeper := self.covering(path)) is not None
+        ]
+
+    def covering(self, path: bytes) -> Keeper | None:
+        """The keeper in whose root a path lies."""
+        for keeper in self._all():
+            if path.startswith(keeper.path) or path + b"/" == keeper.path:
+                return keeper
+        return None
+
+    def named(self, path: bytes) -> Keeper:
+        """The keeper of the root with this path. Raises Refused when there is none."""
+        wanted = path.rstrip(b"/") + b"/"
+        for keeper in self._all():
+            if keeper.path == wanted:
+                return keeper
+        raise Refused(404, "unknown_root", "that is not a configured root", hint="`mediawatchctl status` lists them.")
+
+    def wake(self) -> None:
+        """Walks may go on, or must pause."""
+        for keeper in self._all():
+            keeper.wake()
+
+    def mounts_changed(self, _old: Table, _new: Table) -> None:
+        for keeper in self._all():
+            keeper.check_root()
+
+    def statuses(self) -> list[RootStatus]:
+        """All roots as they are; one whose keeper hangs on its disk shows that."""
+        now = time.monotonic()
+        hanging = {pulse.name: pulse.silent_seconds for pulse in self._heartbeats.stuck(now, HANGING_SECONDS)}
+        statuses = []
+        for keeper in self._all():
+            status = keeper.status()
+            if (silent := hanging.get(f"root-{status.id}")) is not None:
+                status = status._replace(
+                    state="error",
+                    since=time.time() - silent,
+                    message="the disk does not answer",
+                    hint="Check the disk, its server or its connection; it goes on when it answers.",
+                )
+            statuses.append(status)
+        return statuses
+
+    def totals(self, connection: sqlite3.Connection) -> dict[int, dict[str, int]]:
+        """What each configured root holds, as committed, by its id."""
+        known = rows.totals(connection)
+        empty = dict.fromkeys(FIELDS, 0)
+        return {keeper.root_id: known.get(keeper.root_id, empty) for keeper in self._all()}
+
+    # The watcher's side: see watching.observer.Sink.
+
+    def dirty(self, root_id: int, directory: bytes, name: bytes | None, closed: bool) -> None:
+        if (keeper := self._keepers.get(root_id)) is not None:
+            keeper.hints.add(directory, name, closed=closed)
+
+    def lost(self, root_id: int, reason: str) -> None:
+        if (keeper := self._keepers.get(root_id)) is not None:
+            keeper.lost(reason)
+
+    def watched(self, root_id: int, state: WatchState) -> None:
+        if (keeper := self._keepers.get(root_id)) is not None:
+            keeper.watched(state)
+
+    def _state_changed(self, path: bytes, verdict: Verdict) -> None:
+        with self._lock:
+            self._online = frozenset(
+                root_id for root_id, keeper in self._keepers.items() if keeper.status().state == "online"
+            )
+        detail = verdict.state if verdict.message is None else f"{verdict.state}: {verdict.message}"
+        self._writer.call(lambda tx: tx.tell("root", None, path, detail=detail))
+        self._changed()
+
+    def _all(self) -> list[Keeper]:
+        with self._lock:
+            return list(self._keepers.values())
+
+    def _drop(self, keeper: Keeper) -> None:
+        with self._lock:
+            del self._keepers[keeper.root_id]
+            self._online -= {keeper.root_id}
+        self._heartbeats.retire(keeper.heart)
+
+
+def _visible(rules: Rules, root: bytes, path: bytes) -> bool:
+    relative = path[len(root) :]
+    return rules.media_type(relative.rpartition(b"/")[2]) is not None and not rules.ignored_below(relative)

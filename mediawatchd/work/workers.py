@@ -1,0 +1,103 @@
+"""All that turns offered rows into outcomes: two queues, the feeder, the hash threads and the decode processes.
+
+Built as one, so that a changed `hashing` section is applied by building it anew: the catalog is the queue, nothing
+is lost in between.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediawatchd.hashing.decoding import DecodePool
+from mediawatchd.model import PROBE, QUICK_HASH
+from mediawatchd.work.decoders import Decoders
+from mediawatchd.work.feeder import Feeder
+from mediawatchd.work.hashers import Hashers
+from mediawatchd.work.queue import WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mediawatchd.catalog.database import Database
+    from mediawatchd.catalog.writer import Writer
+    from mediawatchd.config import Hashing
+    from mediawatchd.model import Outcome
+    from mediawatchd.telemetry.heartbeat import Heartbeats
+
+HASH_CAPACITY = 4_000
+DECODE_CAPACITY = 500
+
+
+class Workers:
+    """`queues` is the queue of each kind of work, by its bit of `lacks`."""
+
+    def __init__(
+        self,
+        *,
+        settings: Hashing,
+        database: Database,
+        writer: Writer,
+        online: Callable[[], frozenset[int]],
+        heartbeats: Heartbeats,
+    ) -> None:
+        self._heartbeats = heartbeats
+        hashing = WorkQueue(capacity=HASH_CAPACITY, busy_limit=max(1, settings.workers - 1))
+        decoding = WorkQueue(capacity=DECODE_CAPACITY, busy_limit=2 * settings.decoders)
+        self.queues = {QUICK_HASH: hashing, PROBE: decoding}
+        self._hearts = [
+            *(heartbeats.register(f"hash-{number}", tolerated=True) for number in range(settings.workers)),
+            heartbeats.register("decode"),
+            heartbeats.register("feeder"),
+        ]
+
+        def pool(deliver: Callable[[Outcome], None]) -> DecodePool:
+            return DecodePool(
+                workers=settings.decoders,
+                timeout_seconds=settings.decode_timeout_seconds,
+                memory_mb=settings.decode_memory_mb,
+                deliver=deliver,
+            )
+
+        self.hashers = Hashers(queue=hashing, deliver=writer.outcomes, hearts=self._hearts[:-2])
+        self.decoders = Decoders(
+            queue=decoding,
+            pool=pool,
+            deliver=writer.outcomes,
+            heart=self._hearts[-2],
+            under_way=2 * settings.decoders,
+        )
+        self._feeder = Feeder(
+            database=database, clock=database.clock, queues=self.queues, online=online, heart=self._hearts[-1]
+        )
+
+    def start(self) -> None:
+        self.hashers.start()
+        self.decoders.start()
+        self._feeder.start()
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """False when a thread still hangs on a dead disk."""
+        for queue in self.queues.values():
+            queue.close()
+        ended = [part.stop(timeout_seconds / 3) for part in (self._feeder, self.decoders, self.hashers)]
+        for heart in self._hearts:
+            self._heartbeats.retire(heart)
+        return all(ended)
+
+    def wake(self) -> None:
+        """There may be more to offer."""
+        self._feeder.wake()
+
+    def release(self, file_ids: Iterable[int]) -> None:
+        """The outcomes of these files are committed."""
+        file_ids = list(file_ids)
+        for queue in self.queues.values():
+            queue.release(file_ids)
+
+    def pause(self, paused: bool) -> None:
+        for queue in self.queues.values():
+            queue.pause(paused)
+
+    def current_file(self) -> bytes | None:
+        """A file that is being read, for progress."""
+        return self.hashers.current() or self.decoders.current()
