@@ -67,7 +67,11 @@ def test_a_finished_demo_stays_as_a_person_left_it(directory: bytes) -> None:
     build(directory)
     os.unlink(os.path.join(directory, b"Films/one.mp4"))
     assert build(directory) == []
+    build(directory, files=8)
     assert b"Films/one.mp4" not in names(directory)
+    os.unlink(os.path.join(directory, b"Clips/000/clip 000007.mp4"))
+    build(directory)
+    assert build(directory, files=8) == []
 
 
 def test_a_run_that_was_broken_off_is_finished_by_the_next(directory: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
