@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from mediawatchd.catalog import legacy_values, schema
 from mediawatchd.catalog.legacy_layout import (
@@ -30,6 +31,9 @@ from mediawatchd.catalog.legacy_values import UNKNOWN_TIME, rounded_ns
 from mediawatchd.catalog.restore import Remembered, Restore
 from mediawatchd.catalog.rows import everything
 from mediawatchd.model import PROBE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def same_time(disk_ns: int, stored_ns: int) -> bool:
@@ -129,33 +133,38 @@ class _Upgrade:
 
     def _files(self) -> int:
         source = self._tables["media_files"]
-        query = f"{file_selection(self._connection, source)} ORDER BY id"
+        selection = file_selection(self._connection, source)
         restore = Restore(self._connection)
-        base = os.getcwdb()
-        files = 0
         with text_as_bytes(self._connection):
-            for values in self._connection.execute(query):
-                files += 1
-                row = remembered(values, base=base, now=self._now)
-                if row is None or not (restore.insert(row) or self._displace(restore, row)):
-                    self._left.add("media_files")
-        restore.link()
+            carried = restore.insert(self._remembered(f"{selection} ORDER BY id"))
+            (files,) = self._connection.execute(f"SELECT count(*) FROM {quoted(source)}").fetchone()
+            if carried < files:
+                self._left.add("media_files")
+                again = f"{selection} WHERE id NOT IN (SELECT id FROM media_files) ORDER BY id"
+                for row in list(self._remembered(again)):
+                    self._displace(restore, row)
+        restore.finish()
         known = {*FILE_COLUMNS, "filename", first_seen_column(columns(self._connection, source))}
         self._note_unknown_columns("media_files", known)
-        return files
+        return int(files)
 
-    def _displace(self, restore: Restore, row: Remembered) -> bool:
-        """Two old rows of one path: the one with more hashes is carried over, the first of equals. Never both."""
-        self._left.add("media_files")
+    def _remembered(self, query: str) -> Iterator[Remembered]:
+        base = os.getcwdb()
+        for values in self._connection.execute(query):
+            row = remembered(values, base=base, now=self._now)
+            if row is not None:
+                yield row
+
+    def _displace(self, restore: Restore, row: Remembered) -> None:
+        """Of two old rows of one path the one with more hashes is carried over, the first of equals."""
         former = restore.holder(row.path)
         if former is None:
-            return False
+            return
         file_id, *hashes = former
         known = [value is not None for value in hashes]
-        if known >= [row.video_phash is not None, (row.quick_hash or row.former_quick_hash) is not None]:
-            return False
-        self._connection.execute("DELETE FROM media_files WHERE id = ?", (file_id,))
-        return restore.insert(row)
+        if known < [row.video_phash is not None, (row.quick_hash or row.former_quick_hash) is not None]:
+            self._connection.execute("DELETE FROM media_files WHERE id = ?", (file_id,))
+            restore.insert([row])
 
     def _metadata(self, table: str) -> None:
         source = self._tables[table]
@@ -175,13 +184,19 @@ class _Upgrade:
             f"INSERT OR IGNORE INTO {table} ({names}) SELECT {', '.join('?' * (len(fields) + 1))} "
             "WHERE EXISTS (SELECT 1 FROM media_files WHERE id = ?)"
         )
-        with text_as_bytes(self._connection):
+        offered = 0
+
+        def rows() -> Iterator[tuple[object, ...]]:
+            nonlocal offered
             for file_id, *values in self._connection.execute(f"SELECT {chosen} FROM {quoted(source)}"):
                 converted = [column.convert(value) for (column, _), value in zip(fields, values, strict=True)]
-                if all(value is None for value in converted):
-                    continue
-                if self._connection.execute(insert, (file_id, *converted, file_id)).rowcount != 1:
-                    self._left.add(table)
+                if any(value is not None for value in converted):
+                    offered += 1
+                    yield file_id, *converted, file_id
+
+        with text_as_bytes(self._connection):
+            if self._connection.executemany(insert, rows()).rowcount < offered:
+                self._left.add(table)
         self._note_unknown_columns(table, {"id", "file_id", *(name for _, name in fields)})
 
     def _scan_times(self) -> None:

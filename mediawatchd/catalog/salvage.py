@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mediawatchd.model import MediaType
 
 _HIGHEST_ID = 1 << 48
+_PATIENCE_SECONDS = 30.0
 _QUICK_HASH_BYTES = 32
 _READ = (
     "SELECT id, directory_id, name, media_type, size, mtime_ns, coalesce(quick_hash, former_quick_hash), video_phash, "
@@ -33,29 +34,25 @@ _READ = (
 )
 
 
-def salvage(source: bytes, connection: sqlite3.Connection, *, now: int, within_seconds: float = 60.0) -> int:
+def salvage(source: bytes, connection: sqlite3.Connection, *, now: int) -> int:
     """Insert what `source` still knows into a new catalog, inside the caller's transaction; returns how many rows.
 
-    What is wrong with `source` is never raised. Ends after `within_seconds`: damaged trees can be endless.
+    What is wrong with `source` is never raised.
     """
     restore = Restore(connection)
-    end = time.monotonic() + within_seconds
-    rows = 0
     # Without the WAL at the second attempt: it may be what is damaged.
     for immutable in (False, True) if file_size(source + b"-wal") else (True,):
-        for row in _remembered(source, immutable=immutable, end=end, now=now):
-            rows += restore.insert(row)
+        rows = restore.insert(_remembered(source, immutable=immutable, now=now))
         if rows:
             break
-    restore.link()
+    restore.finish()
     return rows
 
 
-def _remembered(source: bytes, *, immutable: bool, end: float, now: int) -> Iterator[Remembered]:
+def _remembered(source: bytes, *, immutable: bool, now: int) -> Iterator[Remembered]:
     """The rows with a perceptual hash, as far as they can be read; present ones first, for paths are theirs."""
     try:
         with closing(connect(source, mode="ro", immutable=immutable)) as damaged:
-            damaged.set_progress_handler(lambda: time.monotonic() > end, 100_000)
             damaged.execute("PRAGMA trusted_schema = OFF")
             damaged.execute("PRAGMA cell_size_check = ON")
             # So that a file that is shorter than its header says can be read as far as it goes.
@@ -84,11 +81,16 @@ def _readable(damaged: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ..
     """The rows of `query` by rising id, stepping over the pages that cannot be read."""
     query += " AND id > ? ORDER BY id"
     last = 0
+    # What is damaged can be a tree without an end.
+    end = time.monotonic() + _PATIENCE_SECONDS
+    damaged.set_progress_handler(lambda: time.monotonic() > end, 100_000)
     while last < _HIGHEST_ID:
         try:
             for row in damaged.execute(query, (last,)):
-                last = max(last + 1, row[0])
-                yield row
+                if row[0] > last:
+                    last = row[0]
+                    yield row
+                    end = time.monotonic() + _PATIENCE_SECONDS
         except sqlite3.DatabaseError as exc:
             if not is_corrupt(exc):
                 raise

@@ -46,25 +46,25 @@ def fill(path: bytes) -> None:
         writer = database.writer()
         writer.execute("BEGIN")
         restore = Restore(writer)
-        for number in range(1, FILES + 1):
-            restore.insert(
-                Remembered(
-                    number,
-                    b"/films/%02d/%05d.mkv" % (number % 50, number),
-                    "video",
-                    number,
-                    number * 1000,
-                    0,
-                    number.to_bytes(32, "big"),
-                    None,
-                    phash(number) if number % 2 else None,
-                    "matroska",
-                    1.0,
-                    1,
-                    1_700_000_000,
-                )
+        restore.insert(
+            Remembered(
+                number,
+                b"/films/%02d/%05d.mkv" % (number % 50, number),
+                "video",
+                number,
+                number * 1000,
+                0,
+                number.to_bytes(32, "big"),
+                None,
+                phash(number) if number % 2 else None,
+                "matroska",
+                1.0,
+                1,
+                1_700_000_000,
             )
-        restore.link()
+            for number in range(1, FILES + 1)
+        )
+        restore.finish()
         writer.execute("COMMIT")
 
 

@@ -84,8 +84,8 @@ def test_programs_started_by_a_killed_daemon_do_not_keep_the_lock(
     path: bytes, processes: list[subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     code = (
-        OPEN
-        + "import subprocess; c = subprocess.Popen(['sleep', '60'], close_fds=False); print(c.pid, flush=True); sys.stdin.read()"
+        OPEN + "import subprocess; child = subprocess.Popen(['sleep', '60'], close_fds=False); "
+        "print(child.pid, flush=True); sys.stdin.read()"
     )
     first = start(processes, code, path)
     assert first.stdout is not None
