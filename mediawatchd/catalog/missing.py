@@ -46,7 +46,9 @@ class Missing:
             if row.absent_ns is None:
                 tx.store(row, row._replace(absent_ns=report.at_ns, fact_ns=report.at_ns))
                 tx.looks.append(Look(report.root_id, report.directory, name, 2 * tx.policy.settle_ns))
-            elif report.at_ns - row.absent_ns >= 2 * tx.policy.settle_ns:
+            elif (left_ns := _wait_ns(tx, report, row.absent_ns)) > 0:
+                tx.looks.append(Look(report.root_id, report.directory, name, left_ns))
+            else:
                 due.append(row)
         if due:
             self._decide(tx, report.root_id, due)
@@ -57,16 +59,20 @@ class Missing:
         directory = tx.directories.present(path)
         if directory is None or report.at_ns < directory.fact_ns:
             return
+        if directory.filesystem_id not in {None, report.place.filesystem_id}:
+            return  # its own file system is not mounted here now
+        parent = parent_path(path)
+        name = path[len(parent) : -1]
         if directory.absent_ns is None:
             tx.connection.execute(
                 "UPDATE directories SET absent_ns = ?, fact_ns = ? WHERE id = ?",
                 (report.at_ns, report.at_ns, directory.id),
             )
             tx.directories.clear()
-            parent = parent_path(path)
-            tx.looks.append(Look(report.root_id, parent, path[len(parent) : -1], 2 * tx.policy.settle_ns))
+            tx.looks.append(Look(report.root_id, parent, name, 2 * tx.policy.settle_ns))
             return
-        if report.at_ns - directory.absent_ns < 2 * tx.policy.settle_ns:
+        if (left_ns := _wait_ns(tx, report, directory.absent_ns)) > 0:
+            tx.looks.append(Look(report.root_id, parent, name, left_ns))
             return
         # Only what was seen on the file system that is there now: another one may be unmounted, not deleted.
         there = (*below(path), report.place.filesystem_id)
@@ -123,6 +129,11 @@ class Missing:
                 below(path),
             ).fetchone()[0]
         return count
+
+
+def _wait_ns(tx: Transaction, report: Report, absent_ns: int) -> int:
+    """How much longer an absence must last to be believed."""
+    return absent_ns + 2 * tx.policy.settle_ns - report.at_ns
 
 
 def make_missing(tx: Transaction, rows: Iterable[FileRow], detail: str | None = None) -> None:

@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10.0
 SLICE_SECONDS = 0.1
+UNREADABLE_SECONDS = 60.0
 
 
 class Pace(NamedTuple):
@@ -356,6 +357,12 @@ class Keeper:
             return
         except PermissionError:
             return  # nothing can be seen, and nothing changes
+        except OSError as error:
+            # A bad directory, or a bad disk: the look at the root itself tells which.
+            log.warning("A directory could not be read, trying again path=%s error=%s", path, error)
+            self.check_root()
+            self.hints.add_later(path, None, UNREADABLE_SECONDS)
+            return
         try:
             for directory in self._visitor.names(self._connection, fd, path, names):
                 self._ask_for_hinted(directory)
