@@ -97,6 +97,7 @@ def stopped(observer: Observer) -> Iterator[None]:
     """The child reads nothing meanwhile, so everything waits in the kernel's queue."""
     child = child_of(observer)
     os.kill(child, signal.SIGSTOP)
+    wait_until(lambda: all(_stands_still(child, int(task)) for task in os.listdir(f"/proc/{child}/task")), within=10)
     try:
         yield
     finally:
@@ -106,3 +107,8 @@ def stopped(observer: Observer) -> Iterator[None]:
 def create(path: bytes) -> None:
     """An empty file, closed after writing."""
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+
+
+def _stands_still(pid: int, task: int) -> bool:
+    with open(f"/proc/{pid}/task/{task}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] == "T"
