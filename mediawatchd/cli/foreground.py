@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
+import shutil
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mediawatchd import __version__
 from mediawatchd.cli import quantities
 from mediawatchd.cli.screen import Screen, columns
+from mediawatchd.control.client import default_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from mediawatchd.daemon import Daemon
 
 BUSY_SECONDS = 0.5
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 1.0
 _CLEAR = "\r\x1b[K"
 
 
@@ -69,17 +73,16 @@ class Foreground:
                 self._line = line
 
     def _run(self, daemon: Daemon) -> None:
-        was_busy = False
+        told = ""
         pause = 0.0
         while not self._stopping.wait(pause):
             status = daemon.operations.status()
             busy = status["state"] != "idle" or status["settling"] > 0
-            if busy:
-                self._draw(_progress(status, daemon.current_file(), self._screen))
-            elif was_busy:
-                self._draw("")
-                self.write(_summary(status) + "\n")
-            was_busy = busy
+            summary = "" if busy else _summary(status)
+            self._draw(_progress(status, daemon.current_file(), self._screen) if busy else "")
+            if not busy and summary != told:
+                self.write(summary + "\n")
+                told = summary
             pause = BUSY_SECONDS if busy else IDLE_SECONDS
 
 
@@ -103,15 +106,24 @@ def _introduction(daemon: Daemon, screen: Screen) -> list[str]:
 
     lines = [f"{bold('mediawatchd ' + __version__)} keeps a catalog of"]
     lines += [f"  {screen.shown(path.rstrip(b'/') or b'/')}" for path in config.scan_dirs]
-    socket = screen.shown(config.control.socket)
     lines.append(f"{bold('Catalog')}  {screen.shown(config.db_path)}")
-    lines.append(f"{bold('Ask')}      mediawatchctl --socket {socket} status")
+    lines.append(f"{bold('Ask')}      {_asking(config.control.socket, screen)} status")
     for address in daemon.server.addresses:
         if isinstance(address, tuple):
             host = f"[{address[0]}]" if ":" in address[0] else address[0]
             lines.append(f"{bold('Metrics')}  http://{host}:{address[1]}/metrics")
     lines.append("It only ever reads your media. Ctrl-C ends it; it goes on where it was at the next start.")
     return lines
+
+
+def _asking(socket: bytes, screen: Screen) -> str:
+    """The command that asks this daemon, as it can be typed here."""
+    command = "mediawatchctl"
+    if shutil.which(command) is None:
+        command = os.path.join(os.path.dirname(sys.argv[0]), command)
+    if os.fsdecode(socket) in default_sockets(os.environ):
+        return command
+    return f"{command} --socket {shlex.quote(screen.shown(socket))}"
 
 
 def _progress(status: Mapping[str, Any], current: bytes | None, screen: Screen) -> str:

@@ -202,7 +202,12 @@ class Keeper:
     def is_walking(self) -> bool:
         """Whether a walk other than a hinted one is under way, or about to begin."""
         active = self._active
-        return self._awaiting_watch or (active is not None and active.request.cause != HINT)
+        if active is not None:
+            return active.request.cause != HINT
+        with self._changed:
+            if self._last_walk is None and (not self._is_checked_locked() or self._verdict.state == "online"):
+                return True
+            return self._awaiting_watch
 
     def status(self) -> RootStatus:
         with self._changed:
