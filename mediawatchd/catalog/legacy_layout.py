@@ -34,6 +34,7 @@ FILE_COLUMNS = (
     "bitrate",
 )
 MEDIA_TYPES: tuple[MediaType, ...] = ("video", "vr", "audio")
+_KINDS: dict[Value, MediaType] = {kind.encode(): kind for kind in MEDIA_TYPES}
 _FIRST_SEEN = ("first_seen", "created_at", "added_at", "date_added", "indexed_at", "scanned_at", "scan_date")
 SCAN_TIME = ("scan_date", "scan_time", "scanned_at", "started_at", "created_at", "timestamp")
 
@@ -85,8 +86,7 @@ def remembered(row: tuple[Value, ...], *, base: bytes, now: int) -> Remembered |
     place = values.path_bytes(path, base)
     if place is None or not isinstance(file_id, int):
         return None
-    said = (values.text(media_type) or "").strip().lower()
-    kind: MediaType = next((kind for kind in MEDIA_TYPES if kind == said), "video")
+    kind = _KINDS.get(media_type) or _KINDS.get((values.text(media_type) or "").strip().lower().encode(), "video")
     mtime_ns = values.mtime_ns(modified)
     quick_hash, video_phash = values.quick_hash(quick), values.perceptual_hash(phash)
     probe = (values.text(container), values.real(duration), values.integer(bitrate))
@@ -96,7 +96,7 @@ def remembered(row: tuple[Value, ...], *, base: bytes, now: int) -> Remembered |
         lacks &= ~QUICK_HASH
     if video_phash is not None:
         lacks &= ~PERCEPTUAL_HASH
-    if any(value is not None for value in probe):
+    if probe != (None, None, None):
         lacks &= ~PROBE
     return Remembered(
         file_id,

@@ -32,8 +32,11 @@ def path_bytes(value: Value, base: bytes) -> bytes | None:
     """
     if not isinstance(value, bytes) or not value or b"\0" in value:
         return None
-    with suppress(UnicodeError):
-        value = value.decode("utf-8", "surrogatepass").encode("utf-8", "surrogateescape")
+    if b"\xed" in value:  # every surrogate begins with it
+        with suppress(UnicodeError):
+            value = value.decode("utf-8", "surrogatepass").encode("utf-8", "surrogateescape")
+    if value.startswith(b"/") and not (b"//" in value or b"/." in value or value.endswith(b"/")):
+        return value
     path = os.path.normpath(os.path.join(base, value))
     if path.startswith(b"//"):  # POSIX lets two slashes mean something else; no file system here does
         path = path[1:]

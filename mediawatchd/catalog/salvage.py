@@ -30,7 +30,7 @@ _PATIENCE_SECONDS = 30.0
 _QUICK_HASH_BYTES = 32
 _READ = (
     "SELECT id, directory_id, name, media_type, size, mtime_ns, coalesce(quick_hash, former_quick_hash), video_phash, "
-    "first_seen FROM media_files WHERE missing_since IS {missing} NULL"
+    "first_seen, missing_since IS NOT NULL FROM media_files"
 )
 
 
@@ -58,7 +58,7 @@ def _remembered(source: bytes, *, immutable: bool, now: int) -> Iterator[Remembe
             # So that a file that is shorter than its header says can be read as far as it goes.
             damaged.execute("PRAGMA writable_schema = ON")
             if legacy_layout.is_legacy(damaged):
-                query = f"{legacy_layout.file_selection(damaged, 'media_files')} WHERE true"
+                query = f"{legacy_layout.file_selection(damaged, 'media_files')}"
                 damaged.text_factory = bytes
                 base = os.getcwdb()
                 for values in _readable(damaged, query):
@@ -68,18 +68,20 @@ def _remembered(source: bytes, *, immutable: bool, now: int) -> Iterator[Remembe
                 return
             damaged.text_factory = bytes
             directories = _Directories(damaged)
-            for missing in ("", "NOT"):
-                for values in _readable(damaged, _READ.format(missing=missing)):
-                    row = _checked(values, directories, now)
-                    if row is not None:
+            for missing in (0, 1):
+                for *known, is_missing in _readable(damaged, _READ):
+                    if is_missing == missing and (row := _checked(known, directories, now)) is not None:
                         yield row
     except sqlite3.DatabaseError:
         return
 
 
 def _readable(damaged: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
-    """The rows of `query` by rising id, stepping over the pages that cannot be read."""
-    query += " AND id > ? ORDER BY id"
+    """The rows of `query` by rising id, stepping over the pages that cannot be read.
+
+    The query leaves no row out: between two rows it would otherwise come to pages that the step does not know of.
+    """
+    query += " WHERE id > ? ORDER BY id"
     last = 0
     # What is damaged can be a tree without an end.
     end = time.monotonic() + _PATIENCE_SECONDS
@@ -151,7 +153,7 @@ class _Directories:
         return None
 
 
-def _checked(values: tuple[Any, ...], directories: _Directories, now: int) -> Remembered | None:
+def _checked(values: list[Any], directories: _Directories, now: int) -> Remembered | None:
     """A row whose every value is one that could have been written: a damaged page may hold anything."""
     file_id, directory_id, name, media_type, size, mtime_ns, quick_hash, video_phash, first_seen = values
     phash = perceptual_hash(video_phash)

@@ -144,6 +144,21 @@ def test_every_readable_row_is_found_around_one_bad_page(path: bytes) -> None:
         assert FILES / 2 - len(salvaged(database)) <= cells / 2 + 1
 
 
+def test_missing_rows_are_salvaged_after_the_present_ones(path: bytes) -> None:
+    fill(path)
+    with opened(path) as database:
+        writer = database.writer()
+        writer.execute("UPDATE media_files SET missing_since = 1 WHERE id IN (1, 3)")
+        writer.execute(
+            "UPDATE media_files SET (directory_id, name) = (SELECT directory_id, name FROM media_files WHERE id = 3) "
+            "WHERE id = 4999"
+        )
+    damage(path, overwritten)
+    with opened(path) as database:
+        kept = salvaged(database)
+        assert (1 in kept, 3 in kept, 4999 in kept) == (True, False, True)
+
+
 def truncated(content: bytearray) -> bytearray:
     return content[: len(content) // 2 // PAGE * PAGE]
 
