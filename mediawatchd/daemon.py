@@ -181,6 +181,7 @@ class Daemon:
         # Who can ask finds everything there.
         self.server.start()
         self._parts.callback(self.server.stop, STOP_SECONDS / 4)
+        self._parts.callback(self.sync.stop)
         self.is_ready = True
         self.systemd.ready()
 

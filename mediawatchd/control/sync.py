@@ -36,7 +36,13 @@ class Sync:
         self._writer = writer
         self._observer = observer
         self._roots = roots
+        self._stopping = False
         self._progress = threading.Condition()
+
+    def stop(self) -> None:
+        """End all waits: the daemon stops."""
+        self._stopping = True
+        self.committed()
 
     def committed(self) -> None:
         """The catalog got on."""
@@ -80,6 +86,8 @@ class Sync:
                 work = open_work(connection, self._roots.online(), until_ns)
             if not work:
                 return
+            if self._stopping:
+                raise Refused(503, "stopping", "the daemon is stopping", hint="Ask again when it is back.")
             if is_paused():
                 raise Refused(409, "paused", "hashing was paused meanwhile", hint="Run `mediawatchctl resume`.")
             if left() == 0:
