@@ -159,6 +159,19 @@ def test_missing_rows_are_salvaged_after_the_present_ones(path: bytes) -> None:
         assert (1 in kept, 3 in kept, 4999 in kept) == (True, False, True)
 
 
+def test_an_index_that_does_not_fit_its_table(path: bytes) -> None:
+    fill(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, 'problem IS NOT NULL', 'problem IS NULL') "
+            "WHERE name = 'media_files_problem'"
+        )
+    with opened(path) as database:
+        assert len(asides(path)) == 1
+        assert len(salvaged(database)) == FILES / 2
+
+
 def truncated(content: bytearray) -> bytearray:
     return content[: len(content) // 2 // PAGE * PAGE]
 
