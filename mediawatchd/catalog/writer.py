@@ -17,6 +17,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from mediawatchd.catalog import outcomes
+from mediawatchd.catalog.connection import is_corrupt
 from mediawatchd.catalog.directories import Directories
 from mediawatchd.catalog.inbox import Inbox
 from mediawatchd.catalog.moving import apply_moves
@@ -212,6 +213,10 @@ class Writer:
             trouble = self._try_to_commit(batch)
             if trouble is None:
                 return
+            if is_corrupt(trouble):
+                # Nothing more can be trusted: the next start checks every page, and rebuilds what is damaged.
+                self._database.suspect()
+                raise trouble
             if not isinstance(trouble, sqlite3.Error) or trouble.sqlite_errorcode & 0xFF not in PASSING:
                 self._write_parts(batch, trouble)
                 return
