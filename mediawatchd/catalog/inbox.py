@@ -21,7 +21,7 @@ class Inbox(Generic[Message]):
         self._capacity = capacity
         self._changed = threading.Condition()
         # Guarded by _changed:
-        self._messages: deque[tuple[Message, int]] = deque()
+        self._messages: deque[tuple[Message, int, float]] = deque()
         self._weight = 0
         self._closed = False
 
@@ -32,7 +32,7 @@ class Inbox(Generic[Message]):
                 self._changed.wait()
             if self._closed:
                 return False
-            self._messages.append((message, weight))
+            self._messages.append((message, weight, time.monotonic()))
             self._weight += weight
             self._changed.notify_all()
             return True
@@ -55,7 +55,7 @@ class Inbox(Generic[Message]):
             taken: list[Message] = []
             total = 0
             while self._messages and total < weight:
-                message, size = self._messages.popleft()
+                message, size, _ = self._messages.popleft()
                 taken.append(message)
                 total += size
             self._weight -= total
@@ -68,7 +68,7 @@ class Inbox(Generic[Message]):
             self._closed = True
             self._changed.notify_all()
 
-    def statistics(self) -> tuple[int, int]:
-        """How much it holds, and its capacity."""
+    def statistics(self) -> tuple[int, int, float | None]:
+        """How much it holds, its capacity, and since when the oldest message waits, on the monotonic clock."""
         with self._changed:
-            return self._weight, self._capacity
+            return self._weight, self._capacity, self._messages[0][2] if self._messages else None

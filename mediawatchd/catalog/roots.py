@@ -115,6 +115,7 @@ def record_walk(tx: Transaction, root_id: int, walk: WalkRecord) -> None:
     """Keep a record of a walk; one that saw the whole root counts for the purge and for `last_reconcile`."""
     if root_id not in tx.roots:
         return
+    tx.walks[root_id, walk.result] += 1
     tx.connection.execute(
         "INSERT INTO scans (root_id, scope, cause, result, started, seconds, directories, files) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

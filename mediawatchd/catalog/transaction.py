@@ -6,6 +6,7 @@ to look at again, tasks that are finished) are collected here and handed over on
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -67,6 +68,8 @@ class Transaction:
     looks: list[Look] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
     results: dict[str, int] = field(default_factory=dict)
+    failures: Counter[tuple[int, str]] = field(default_factory=Counter)
+    walks: Counter[tuple[int, str]] = field(default_factory=Counter)
     hashed_bytes: int = 0
     discovered: int = 0
 

@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import count
@@ -25,6 +26,7 @@ from mediawatchd.catalog.observing import Observing
 from mediawatchd.catalog.roots import load_roots
 from mediawatchd.catalog.totals import Totals
 from mediawatchd.catalog.transaction import Look, Policy, Transaction, get_state
+from mediawatchd.telemetry.durations import DurationCounts, Durations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +44,8 @@ BATCH = 1_000
 LINGER_SECONDS = 0.05
 CAPACITY = 20_000
 CHECKPOINT_SECONDS = 60.0
+WRITE_SECONDS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+"""The buckets of transactions: one of a thousand rows takes 10 to 50 ms."""
 PASSING = frozenset(
     [
         sqlite3.SQLITE_BUSY,
@@ -68,13 +72,20 @@ class Committed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WriterStatistics:
+    """A snapshot. `oldest`: since when the oldest message waits, on the monotonic clock. `waits`: how long batches
+    took from the first try to their commit, `writes` the transactions that were committed. `failures` by bit of `lacks`
+    and reason, `walks` by root and result.
+    """
+
     queued: int
     capacity: int
-    batches: int
-    write_seconds: float
-    last_batch_seconds: float
+    oldest: float | None
+    waits: DurationCounts
+    writes: DurationCounts
     discovered: int
     results: Mapping[str, int]
+    failures: Mapping[tuple[int, str], int]
+    walks: Mapping[tuple[int, str], int]
     hashed_bytes: int
     dropped: int
     trouble: str | None
@@ -124,13 +135,14 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._stopping = threading.Event()
         self._policy = policy
+        self._waits = Durations()
+        self._writes = Durations(WRITE_SECONDS)
         self._lock = threading.Lock()
         # Guarded by _lock:
-        self._batches = 0
-        self._write_seconds = 0.0
-        self._last_batch_seconds = 0.0
         self._discovered = 0
-        self._results: dict[str, int] = {}
+        self._results: Counter[str] = Counter()
+        self._failures: Counter[tuple[int, str]] = Counter()
+        self._walks: Counter[tuple[int, str]] = Counter()
         self._hashed_bytes = 0
         self._dropped = 0
         self._trouble: str | None = None
@@ -177,16 +189,18 @@ class Writer:
         self._policy = policy
 
     def statistics(self) -> WriterStatistics:
-        queued, capacity = self._inbox.statistics()
+        queued, capacity, oldest = self._inbox.statistics()
         with self._lock:
             return WriterStatistics(
                 queued=queued,
                 capacity=capacity,
-                batches=self._batches,
-                write_seconds=self._write_seconds,
-                last_batch_seconds=self._last_batch_seconds,
+                oldest=oldest,
+                waits=self._waits.counts(),
+                writes=self._writes.counts(),
                 discovered=self._discovered,
                 results=dict(self._results),
+                failures=dict(self._failures),
+                walks=dict(self._walks),
                 hashed_bytes=self._hashed_bytes,
                 dropped=self._dropped,
                 trouble=self._trouble,
@@ -209,9 +223,11 @@ class Writer:
 
     def _write(self, batch: Sequence[_Message]) -> None:
         """Commit a batch, waiting for a disk or a lock if need be; fall back to one message at a time."""
+        began = time.monotonic()
         for attempt in count():
             trouble = self._try_to_commit(batch)
             if trouble is None:
+                self._waits.add([time.monotonic() - began])
                 return
             if is_corrupt(trouble):
                 # Nothing more can be trusted: the next start checks every page, and rebuilds what is damaged.
@@ -301,17 +317,16 @@ class Writer:
             self._committed(Committed((), (), [outcome.file_id for outcome in message.outcomes]))
 
     def _count(self, tx: Transaction, seconds: float) -> None:
+        self._writes.add([seconds])
         with self._lock:
             if self._trouble is not None:
                 log.warning("The catalog can be written again")
             self._trouble = None
-            self._batches += 1
-            self._write_seconds += seconds
-            self._last_batch_seconds = seconds
             self._discovered += tx.discovered
             self._hashed_bytes += tx.hashed_bytes
-            for result, files in tx.results.items():
-                self._results[result] = self._results.get(result, 0) + files
+            self._results.update(tx.results)
+            self._failures.update(tx.failures)
+            self._walks.update(tx.walks)
 
 
 def _parts(message: _Message) -> list[_Message]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mediawatchd.hashing import quick
 from mediawatchd.model import QUICK_HASH, Failed, Outcome, Problem, Task
+from mediawatchd.telemetry.durations import DurationCounts, Durations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +36,7 @@ class Hashers:
         self._queue = queue
         self._deliver = deliver
         self._current: dict[str, bytes] = {}
+        self._durations = Durations()
         self._threads = [
             threading.Thread(target=self._run, args=(heart,), name=heart.name, daemon=True) for heart in hearts
         ]
@@ -52,6 +56,10 @@ class Hashers:
         """A file that is being read, for progress."""
         return next(iter(self._current.copy().values()), None)
 
+    def durations(self) -> DurationCounts:
+        """How long each file took."""
+        return self._durations.counts()
+
     def _run(self, heart: Heartbeat) -> None:
         while True:
             with heart.idle():
@@ -59,11 +67,14 @@ class Hashers:
             if not tasks:
                 return
             outcomes = []
+            times = [time.monotonic()]
             for task in tasks:
                 heart.beat()
                 self._current[heart.name] = task.path
                 outcomes.append(_attempt(task))
+                times.append(time.monotonic())
             self._current.pop(heart.name, None)
+            self._durations.add(end - begin for begin, end in pairwise(times))
             self._queue.done(tasks[0].filesystem_id)
             self._deliver(outcomes)
 

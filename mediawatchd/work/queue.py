@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import heapq
 import threading
+import time
 from collections import defaultdict
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
+
+from mediawatchd.telemetry.durations import DurationCounts, Durations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,12 +23,21 @@ if TYPE_CHECKING:
 
 
 class QueueStatistics(NamedTuple):
-    """`length` waits, `held` adds what is with workers and what awaits its commit, `busy` counts the takers at work."""
+    """`length` waits, `held` adds what is with workers and what awaits its commit, `busy` counts the takers at work.
+
+    `oldest` is since when the one waits that waits longest, on the monotonic clock; `waits` how long those taken did.
+    """
 
     length: int
     capacity: int
     held: int
     busy: int
+    oldest: float | None
+    waits: DurationCounts
+
+
+_Waiting = tuple[int, int, "Task", float]
+"""Priority, place in the order of the offers, the task, and since when it waits."""
 
 
 class WorkQueue:
@@ -35,9 +47,10 @@ class WorkQueue:
         self.capacity = capacity
         self._busy_limit = busy_limit
         self._order = count()
+        self._waits = Durations()
         self._changed = threading.Condition()
         # Guarded by _changed:
-        self._waiting: dict[int, list[tuple[int, int, Task]]] = defaultdict(list)
+        self._waiting: dict[int, list[_Waiting]] = defaultdict(list)
         self._busy: dict[int, int] = defaultdict(int)
         self._held: set[int] = set()
         self._length = 0
@@ -46,12 +59,13 @@ class WorkQueue:
 
     def offer(self, tasks: Iterable[Task]) -> int:
         """Add the tasks that are not held already; returns how many were. Never blocks: see `room`."""
+        now = time.monotonic()
         with self._changed:
             added = 0
             for task in tasks:
                 if task.file_id not in self._held:
                     self._held.add(task.file_id)
-                    heapq.heappush(self._waiting[task.filesystem_id], (task.priority, next(self._order), task))
+                    heapq.heappush(self._waiting[task.filesystem_id], (task.priority, next(self._order), task, now))
                     added += 1
             self._length += added
             if added:
@@ -69,7 +83,10 @@ class WorkQueue:
             while not self._closed:
                 heap = self._next_locked()
                 if heap is not None:
-                    tasks = [heapq.heappop(heap)[2] for _ in range(min(limit, len(heap)))]
+                    taken = [heapq.heappop(heap) for _ in range(min(limit, len(heap)))]
+                    now = time.monotonic()
+                    self._waits.add(now - since for _, _, _, since in taken)
+                    tasks = [task for _, _, task, _ in taken]
                     self._length -= len(tasks)
                     self._busy[tasks[0].filesystem_id] += 1
                     return tasks
@@ -100,10 +117,13 @@ class WorkQueue:
             self._changed.notify_all()
 
     def statistics(self) -> QueueStatistics:
+        """A snapshot; looks at everything that waits."""
         with self._changed:
-            return QueueStatistics(self._length, self.capacity, len(self._held), sum(self._busy.values()))
+            oldest = min((since for heap in self._waiting.values() for _, _, _, since in heap), default=None)
+            busy = sum(self._busy.values())
+            return QueueStatistics(self._length, self.capacity, len(self._held), busy, oldest, self._waits.counts())
 
-    def _next_locked(self) -> list[tuple[int, int, Task]] | None:
+    def _next_locked(self) -> list[_Waiting] | None:
         if self._paused:
             return None
         heaps = [heap for key, heap in self._waiting.items() if heap and self._busy.get(key, 0) < self._busy_limit]
