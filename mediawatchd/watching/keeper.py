@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.clock import CatalogClock
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.writer import Writer
+    from mediawatchd.telemetry.durations import Durations
     from mediawatchd.telemetry.heartbeat import Heartbeat
     from mediawatchd.watching.hints import Names
     from mediawatchd.watching.mounts import Mounts
@@ -93,6 +94,7 @@ class Keeper:
         heart: Heartbeat,
         is_paused: Callable[[], bool],
         state_changed: Callable[[bytes, Verdict], None],
+        durations: Durations,
     ) -> None:
         self.root_id = root_id
         self.path = path
@@ -116,6 +118,7 @@ class Keeper:
             clock=clock,
             places=self._places,
             settle_ns=round(pace.settle_seconds * SECOND),
+            durations=durations,
         )
         self._thread = threading.Thread(target=self._run, name=f"root-{root_id}", daemon=True)
         self._active: _Active | None = None

@@ -14,6 +14,7 @@ from mediawatchd.catalog import roots as rows
 from mediawatchd.catalog.totals import FIELDS
 from mediawatchd.errors import Refused
 from mediawatchd.model import SECOND
+from mediawatchd.telemetry.durations import DurationCounts, Durations
 from mediawatchd.watching.keeper import Keeper, Pace, RootStatus
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Roots:
         self._heartbeats = heartbeats
         self._is_paused = is_paused
         self._changed = changed
+        self._durations = Durations()
         self._lock = threading.Lock()
         # Guarded by _lock:
         self._keepers: dict[int, Keeper] = {}
@@ -86,6 +88,7 @@ class Roots:
                 heart=self._heartbeats.register(f"root-{root_id}", tolerated=True),
                 is_paused=self._is_paused,
                 state_changed=self._state_changed,
+                durations=self._durations,
             )
             for path, root_id in ids.items()
         }
@@ -168,6 +171,10 @@ class Roots:
                 )
             statuses.append(status)
         return statuses
+
+    def durations(self) -> DurationCounts:
+        """How long the disks took to show each directory."""
+        return self._durations.counts()
 
     def totals(self, connection: sqlite3.Connection) -> dict[int, dict[str, int]]:
         """What each configured root holds, as committed, by its id."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.clock import CatalogClock
     from mediawatchd.catalog.known import KnownDirectory
     from mediawatchd.model import Place
+    from mediawatchd.telemetry.durations import Durations
     from mediawatchd.watching.hints import Names
     from mediawatchd.watching.places import Places
     from mediawatchd.watching.reporting import Reporting
@@ -53,7 +54,8 @@ class _Listing(NamedTuple):
 
 
 class Visitor:
-    """One root's eyes. `settle_ns` is the settle time of a file that was seen closed."""
+    """One root's eyes. `settle_ns` is the settle time of a file that was seen closed; `durations` counts how long the
+    disk took to show a directory."""
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class Visitor:
         clock: CatalogClock,
         places: Places,
         settle_ns: int,
+        durations: Durations,
     ) -> None:
         self._root_id = root_id
         self._root = root
@@ -73,6 +76,7 @@ class Visitor:
         self._clock = clock
         self._places = places
         self._settle_ns = settle_ns
+        self._durations = durations
         self.mounts = 0
         """The generation of the mount table that holds now; the keeper sets it before each visit."""
 
@@ -83,8 +87,10 @@ class Visitor:
 
         Raises Covered, and OSError as the disk does: then nothing was reported.
         """
+        began = time.monotonic()
         sight = self._sight(connection, fd, path, row)
         listing = self._list(sight)
+        self._durations.add([time.monotonic() - began])
         children = self._children(sight, listing.directories)
         gone = tuple(child for child in children if child not in listing.directories)
         familiar = row is not None and (row.filesystem_id, row.inode, row.absent_ns) == (*sight.place, None)
@@ -100,6 +106,7 @@ class Visitor:
 
     def names(self, connection: sqlite3.Connection, fd: int, path: bytes, names: Names) -> list[bytes]:
         """Compare single names of a directory; return the directories among them to walk. Raises as `directory`."""
+        began = time.monotonic()
         sight = self._sight(connection, fd, path, known.directory(connection, path))
         relative = path[len(self._root) :]
         found: list[Found] = []
@@ -127,6 +134,7 @@ class Visitor:
                 found.append(Found(name, media_type, _stamp(status, sight.place), settle_ns))
             elif sight.row is not None and known.stamp(connection, sight.row.id, name) is not None:
                 absent.append(name)
+        self._durations.add([time.monotonic() - began])
         if directories:
             self._children(sight, directories)
         if found or absent or gone:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mediawatchd.catalog import jobs as rows
@@ -92,6 +93,7 @@ class Jobs:
         self._progress = threading.Condition()
         # Guarded by _progress:
         self._running: dict[int, _Running] = {}
+        self._ended: Counter[tuple[str, str]] = Counter()
         self._stopping = False
 
     def start(self) -> None:
@@ -154,6 +156,11 @@ class Jobs:
         """The jobs under way, newest first."""
         with self._progress:
             return [self._status(job) for _, job in sorted(self._running.items(), reverse=True)]
+
+    def ended(self) -> dict[tuple[str, str], int]:
+        """How many jobs have ended since the start, by kind and state."""
+        with self._progress:
+            return dict(self._ended)
 
     def newest(self, limit: int = 100) -> list[JobStatus]:
         with self._database.reader() as connection:
@@ -220,6 +227,8 @@ class Jobs:
                 self._save(job.row)
             with self._progress:
                 del self._running[job.row.id]
+                if not self._stopping:
+                    self._ended[job.row.kind, state] += 1
                 self._progress.notify_all()
 
     def _scan(self, job: _Running) -> tuple[JobState, str | None]:
