@@ -128,7 +128,8 @@ def _asking(socket: bytes, screen: Screen) -> str:
 
 def _progress(status: Mapping[str, Any], current: bytes | None, screen: Screen) -> str:
     catalog = status["catalog"]
-    parts = [status["state"], quantities.counted(catalog["files"], "file"), quantities.size(catalog["bytes"])]
+    state = "settling" if status["state"] == "idle" else status["state"]
+    parts = [state, quantities.counted(catalog["files"], "file"), quantities.size(catalog["bytes"])]
     if catalog["pending_quick_hash"]:
         parts.append(f"{quantities.count(catalog['pending_quick_hash'])} to hash")
     if catalog["pending_probe"]:

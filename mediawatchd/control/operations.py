@@ -211,9 +211,7 @@ class Operations:
             raise Refused(
                 409, "not_replaced", f"the root is {state}, not replaced", hint="There is nothing to be accepted."
             )
-        # The next look adopts whatever is mounted, as that of a root which nothing is known of.
-        self._writer.call(lambda tx: root_rows.accept(tx, keeper.root_id, None)).result(WRITER_SECONDS)
-        keeper.check_root()
+        keeper.accept()
         return {"status": "accepted", **path_fields("path", path)}
 
     def confirm_missing(self, path: bytes) -> dict[str, Any]:

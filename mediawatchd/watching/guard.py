@@ -35,14 +35,22 @@ class Verdict(NamedTuple):
     network: bool = False
 
 
-def judge(connection: sqlite3.Connection, reporting: Reporting, places: Places, root_id: int, path: bytes) -> Verdict:
-    """Look at a root's folder and say what state the root is in. Blocks as long as its disk does."""
+def judge(
+    connection: sqlite3.Connection, reporting: Reporting, places: Places, root: RootRow, *, accepting: bool
+) -> Verdict:
+    """Look at a root's folder and say what state the root is in. Blocks as long as its disk does.
+
+    `accepting`: a person has said that what is mounted now is the root's from now on.
+    """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(root.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             status = os.stat(b".", dir_fd=fd)  # fails where the folder may be listed but not entered
             filesystem = places.filesystem(fd, status)
-            return _judge(connection, reporting, roots.root(connection, root_id), filesystem, fd)
+            if accepting:
+                reporting.call(lambda tx: roots.accept(tx, root.id, filesystem.id))
+                return _online(filesystem)
+            return _judge(connection, reporting, root, filesystem, fd)
         finally:
             os.close(fd)
     except FileNotFoundError:
@@ -63,11 +71,10 @@ def _judge(
     connection: sqlite3.Connection, reporting: Reporting, root: RootRow, filesystem: FileSystem, fd: int
 ) -> Verdict:
     identity = filesystem.identity
-    online = Verdict("online", None, None, filesystem.mount.id, identity.events_reliable, identity.network)
     sample = known.sample(connection, below(root.path), SAMPLED)
     same = root.filesystem_id == filesystem.id
     if same and (identity.kind == "uuid" or not sample or _any_there(sample)):
-        return online
+        return _online(filesystem)
     if not same and (
         root.filesystem_id is None
         or not sample
@@ -75,7 +82,7 @@ def _judge(
     ):
         # Nothing is known of another one here, or it is known by a weaker name, from an older kernel.
         reporting.call(lambda tx: roots.accept(tx, root.id, filesystem.id))
-        return online
+        return _online(filesystem)
     with os.scandir(fd) as entries:
         empty = next(entries, None) is None
     if empty:
@@ -85,6 +92,11 @@ def _judge(
         f"another file system ({identity.type}) is mounted here than the one the catalog knows",
         "Mount the right disk, or run: mediawatchctl accept-root " + os.fsdecode(root.path.rstrip(b"/") or b"/"),
     )
+
+
+def _online(filesystem: FileSystem) -> Verdict:
+    identity = filesystem.identity
+    return Verdict("online", None, None, filesystem.mount.id, identity.events_reliable, identity.network)
 
 
 def _any_there(sample: list[tuple[bytes, Stamp]]) -> bool:

@@ -132,6 +132,7 @@ class Keeper:
         self._stopping = False
         self._check = True
         self._checking = False
+        self._accepting = False
         self._looked = 0
         self._verdict = Verdict("offline", "it was not looked at yet")
         self._since = time.time()
@@ -164,6 +165,12 @@ class Keeper:
         with self._changed:
             self._check = True
         self.wake()
+
+    def accept(self) -> None:
+        """A person accepts what is mounted at the root now."""
+        with self._changed:
+            self._accepting = True
+        self.check_root()
 
     def lost(self, reason: str) -> None:
         """Events may have been lost: the whole root is walked."""
@@ -294,11 +301,13 @@ class Keeper:
     def _check_root(self) -> None:
         with self._changed:
             self._check, self._checking = False, True
+            accepting, self._accepting = self._accepting, False
         table = self._mounts.current()
         self._generation = self._visitor.mounts = table.generation
         self._places.use(table)
         was = self._verdict
-        verdict = judge(self._connection, self._reporting, self._places, self.root_id, self.path)
+        row = roots.root(self._connection, self.root_id)
+        verdict = judge(self._connection, self._reporting, self._places, row, accepting=accepting)
         self._set_verdict(verdict)
         self._follow(was, verdict)
         with self._changed:
