@@ -142,7 +142,9 @@ def _move(tx: Transaction, report: Report, directory: DirectoryRow, row: FileRow
             missing_since=None,
             missing_online_ns=None,
             missing_walks=None,
-        ).with_stamp(_merged(row.stamp, found.stamp)),
+        )
+        .with_stamp(_merged(row.stamp, found.stamp))
+        .with_kind(found.media_type),
     )
     if former != directory.path + found.name:
         tx.tell("moved", report.root_id, directory.path + found.name, former=former)
@@ -196,8 +198,11 @@ def _restamped(row: FileRow, stamp: Stamp, due_ns: int) -> FileRow:
     """Fields that were empty are filled in; one that differs means that the quick hash must be taken again."""
     differs = any(was is not None and was != now for was, now in zip(row.stamp[2:], stamp[2:], strict=True))
     new = row.with_stamp(stamp)
-    if not differs or row.quick_hash is None:
+    if not differs:
         return new
+    if row.quick_hash is None:
+        # Not settled yet, or it could not be read: what was changed may be the right to read it.
+        return new.without_problem()._replace(due_ns=due_ns)
     return new._replace(
         former_quick_hash=row.quick_hash, quick_hash=None, lacks=row.lacks | QUICK_HASH, due_ns=due_ns, attempts=0
     )
@@ -205,21 +210,18 @@ def _restamped(row: FileRow, stamp: Stamp, due_ns: int) -> FileRow:
 
 def _forgotten(row: FileRow, found: Found) -> FileRow:
     """The row of a file whose content is another one now."""
-    return row._replace(
+    new = row._replace(
         media_type=found.media_type,
         lacks=everything(found.media_type),
         quick_hash=None,
         former_quick_hash=None,
         hashed_at=None,
         video_phash=None,
-        problem=None,
-        problem_reason=None,
-        problem_lacks=None,
-        problem_since=None,
         absent_ns=None,
         held=0,
         hidden=0,
-    ).with_stamp(found.stamp)
+    )
+    return new.without_problem().with_stamp(found.stamp)
 
 
 def drop_probe(tx: Transaction, file_id: int) -> None:

@@ -64,7 +64,8 @@ def settling(connection: sqlite3.Connection, now_ns: int) -> int:
     """How many files are waited for to be left alone."""
     count: int = connection.execute(
         f"SELECT count(*) FROM media_files AS f INDEXED BY {_INDEX[QUICK_HASH]} "
-        f"WHERE {_LACKING[QUICK_HASH]} AND f.priority IN (0, 1, 2) AND f.due_ns > ? AND f.problem IS NULL",
+        f"WHERE {_LACKING[QUICK_HASH]} AND f.priority IN (0, 1, 2) AND f.due_ns > ? "
+        "AND coalesce(f.problem_lacks, 0) & 1 = 0",
         (now_ns,),
     ).fetchone()[0]
     return count

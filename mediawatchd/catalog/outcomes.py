@@ -83,7 +83,8 @@ def _hashed(tx: Transaction, row: FileRow, outcome: Hashed) -> None:
     )
     if row.former_quick_hash not in {None, outcome.quick_hash}:
         # Same size, same time, other bytes: nothing that was known of the old content holds.
-        new = new._replace(lacks=everything(row.media_type) & ~QUICK_HASH, video_phash=None)
+        lacks = everything(row.media_type) & ~QUICK_HASH
+        new = new.without_problem()._replace(lacks=lacks, video_phash=None)
         drop_probe(tx, row.id)
         tx.tell("changed", tx.directory(row).root_id, tx.path(row))
     elif row.former_quick_hash is None and (former := _same_content_missing(tx, row, outcome.quick_hash)) is not None:
@@ -124,7 +125,9 @@ def _recognise(tx: Transaction, row: FileRow, former: FileRow, outcome: Hashed) 
             missing_since=None,
             missing_online_ns=None,
             missing_walks=None,
-        ).with_stamp(row.stamp),
+        )
+        .with_stamp(row.stamp)
+        .with_kind(row.media_type),
     )
     tx.tell("moved", tx.directory(row).root_id, path, former=old_path)
 
@@ -178,8 +181,9 @@ def _probed(tx: Transaction, row: FileRow, outcome: Probed) -> None:
 
 
 def _failed(tx: Transaction, row: FileRow, outcome: Failed) -> None:
-    tx.count("failed")
     problem = outcome.problem
+    tx.count("failed")
+    tx.failures[outcome.lacks, problem.reason] += 1
     new = row._replace(
         problem=problem.text,
         problem_reason=problem.reason,
@@ -207,9 +211,7 @@ def _look_again(tx: Transaction, row: FileRow) -> None:
 
 def _without_problem(row: FileRow, lacks: int) -> FileRow:
     """The row without the problem that an earlier attempt at `lacks` had."""
-    if row.problem_lacks != lacks:
-        return row
-    return row._replace(problem=None, problem_reason=None, problem_lacks=None, problem_since=None)
+    return row.without_problem() if row.problem_lacks == lacks else row
 
 
 def ask_again(tx: Transaction, file_ids: Sequence[int]) -> None:

@@ -57,8 +57,23 @@ class FileRow(NamedTuple):
     def with_stamp(self, stamp: Stamp) -> FileRow:
         return self._replace(**stamp._asdict())
 
+    def without_problem(self) -> FileRow:
+        return self._replace(problem=None, problem_reason=None, problem_lacks=None, problem_since=None)
+
+    def with_kind(self, media_type: MediaType) -> FileRow:
+        """The row under a name of this kind. What is known stays; what only a video has is wanted of a video alone.
+
+        A name says "video" where only the probe knows "vr".
+        """
+        if (self.media_type == "audio") == (media_type == "audio"):
+            return self
+        return self._replace(
+            media_type=media_type, lacks=self.lacks & ~_OF_VIDEOS | everything(media_type) & _OF_VIDEOS
+        )
+
 
 COLUMNS = ", ".join(FileRow._fields)
+_OF_VIDEOS = PERCEPTUAL_HASH | FINGERPRINT
 
 
 def everything(media_type: MediaType) -> int:
