@@ -72,7 +72,7 @@ class _Running:
 
 
 class Jobs:
-    """The lock guards which jobs run; `_progress` is notified when any of them, or the catalog, gets on."""
+    """`_progress` guards which jobs run, and is notified when any of them, or the catalog, gets on."""
 
     def __init__(
         self,
@@ -90,6 +90,8 @@ class Jobs:
         self._online = online
         self._walk = walk
         self._current_file = current_file
+        # Held by whoever starts a job, until it runs. Not the lock below: the writer takes that one at each commit.
+        self._starting = threading.Lock()
         self._progress = threading.Condition()
         # Guarded by _progress:
         self._running: dict[int, _Running] = {}
@@ -124,20 +126,19 @@ class Jobs:
 
     def start_scan(self, scope: Scope) -> JobRow:
         """Start a scan. Raises Refused with the running job when one overlaps."""
-        with self._progress:
-            for job in self._running.values():
-                if job.row.kind == "scan" and _overlap(job.row.scope, scope):
-                    raise Refused(
-                        409,
-                        "already_running",
-                        f"job {job.row.id} already scans here",
-                        hint="Wait for it or cancel it.",
-                        detail={"job": job.row.id, "progress": job_fields(self._status(job))},
-                    )
+        with self._starting:
+            with self._progress:
+                for job in self._running.values():
+                    if job.row.kind == "scan" and _overlap(job.row.scope, scope):
+                        raise Refused(
+                            409,
+                            "already_running",
+                            f"job {job.row.id} already scans here",
+                            hint="Wait for it or cancel it.",
+                            detail={"job": job.row.id, "progress": job_fields(self._status(job))},
+                        )
             row = self._writer.call(lambda tx: rows.create(tx, "scan", scope)).result(WRITER_SECONDS)
-            job = _Running(row)
-            self._running[row.id] = job
-        self._begin(job)
+            self._begin(_Running(row))
         return row
 
     def cancel(self, job_id: int) -> JobStatus:
