@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 
+from mediawatchd import model
 from mediawatchd.model import Changed, Failed, Problem, Stamp, Task
 
 FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -43,21 +44,14 @@ class Unreadable(Exception):
 
 def stamp_of(status: os.stat_result) -> Stamp | None:
     """The stamp of a regular file; None for anything else, which as a media file is not there."""
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_nlink)
+    return model.stamp_of(status) if stat.S_ISREG(status.st_mode) else None
 
 
 def agrees(stamp: Stamp, status: os.stat_result) -> bool:
     """Whether `status` is of the file of `stamp`; fields that `stamp` does not know (None) are not compared."""
-    size, mtime_ns, ctime_ns, inode, links = stamp
-    return (
-        stat.S_ISREG(status.st_mode)
-        and size == status.st_size
-        and mtime_ns == status.st_mtime_ns
-        and (ctime_ns is None or ctime_ns == status.st_ctime_ns)
-        and (inode is None or inode == status.st_ino)
-        and (links is None or links == status.st_nlink)
+    found = stamp_of(status)
+    return found is not None and (
+        found == stamp or all(was is None or was == now for was, now in zip(stamp, found, strict=True))
     )
 
 
