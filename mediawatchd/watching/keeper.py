@@ -123,6 +123,7 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name=f"root-{root_id}", daemon=True)
         self._active: _Active | None = None
         self._generation = -1
+        self._taken = 0
         self._walk_due: float | None = None
         self._unwatched_due: float | None = None
 
@@ -191,7 +192,11 @@ class Keeper:
         self, path: bytes, cause: str, *, is_job: bool = False, is_cancelled: Callable[[], bool] = bool
     ) -> WalkRequest:
         """Queue a walk of the root or of a directory in it; the request tells when it has ended."""
-        return self.walks.ask(WalkRequest(path, cause, self.hints.mark(), is_cancelled, is_job=is_job))
+        request = self.walks.ask(WalkRequest(path, cause, self.hints.mark() + 1, is_cancelled, is_job=is_job))
+        # Only now, so that whoever waits for the new mark waits for the walk too.
+        self.hints.count()
+        self.wake()
+        return request
 
     def wait_until_looked(self, mark: int, timeout_seconds: float) -> bool:
         """Wait until the hints up to `mark`, and the walks asked for until then, have been looked at.
@@ -200,14 +205,17 @@ class Keeper:
         """
         with self._changed:
             return self._changed.wait_for(
-                lambda: self._is_checked_locked() and (self._looked >= mark or self._verdict.state != "online"),
+                lambda: (
+                    self._stopping
+                    or (self._is_checked_locked() and (self._looked >= mark or self._verdict.state != "online"))
+                ),
                 timeout_seconds,
             )
 
     def wait_until_checked(self, timeout_seconds: float) -> bool:
         """Wait until the root's state is known after all that was asked for."""
         with self._changed:
-            return self._changed.wait_for(self._is_checked_locked, timeout_seconds)
+            return self._changed.wait_for(lambda: self._stopping or self._is_checked_locked(), timeout_seconds)
 
     def is_walking(self) -> bool:
         """Whether a walk other than a hinted one is under way, or about to begin."""
@@ -237,7 +245,7 @@ class Keeper:
                 hint=hint,
                 next_attempt=self._next_attempt,
                 watch=kind,
-                unwatched_directories=watch.unwatched_count if watch else 0,
+                unwatched_directories=watch.unwatched_count if watch and verdict.state == "online" else 0,
                 walking=active.request.walked.current if active else None,
                 last_walk=walked,
                 last_walk_seconds=seconds,
@@ -258,8 +266,7 @@ class Keeper:
                     if not self._woken:
                         self._changed.wait(self._wait_seconds())
                     self._woken = False
-            self._leave_walk()
-            self.walks.refuse("the daemon is stopping")
+            self._interrupt_walk()
 
     def _round(self) -> bool:
         """One turn; True when there is more to do at once."""
@@ -267,7 +274,7 @@ class Keeper:
         if self._check or retry or self._mounts.changed_since(self._generation, self.path):
             self._check_root()
         if self._verdict.state != "online":
-            self.walks.refuse(f"{self._verdict.state}: {self._verdict.message}")
+            self._refuse_walks()
             return False
         try:
             mark = self._look()
@@ -276,9 +283,9 @@ class Keeper:
         except OSError as error:
             # It answered a moment ago and does not now: say so, and find out when it does again.
             log.warning("A root could not be read root=%s error=%s", self.path, error)
-            self._leave_walk()
-            self.ask_for_walk(self.path, "error")
+            self._interrupt_walk()
             self._set_verdict(Verdict("error", error.strerror or str(error), "Check the disk; it is tried again."))
+            self._refuse_walks()
             return False
         marks = [self.walks.first_mark(paused=self._is_paused())]
         if self._active is not None:
@@ -317,21 +324,19 @@ class Keeper:
     def _follow(self, was: Verdict, verdict: Verdict) -> None:
         """Watch a root that has come, stop watching one that has gone."""
         if verdict.state != "online":
-            self._leave_walk()
+            self._interrupt_walk()
             self._walk_due = self._unwatched_due = None
             if was.state == "online":
                 self._observer.unwatch(self.root_id)
                 self.hints.clear()
         elif was.state != "online" or was.mount_id != verdict.mount_id:
-            self._leave_walk()
+            self._interrupt_walk()
             with self._changed:
                 self._awaiting_watch = True
             self._observer.watch(self.root_id, self.path)
-        elif self._active is not None:
+        else:
             # Something was mounted or unmounted below: what the walk has open may be hidden now.
-            request = self._active.request
-            self._leave_walk()
-            self.walks.put_back(request)
+            self._interrupt_walk()
 
     def _set_verdict(self, verdict: Verdict) -> None:
         with self._changed:
@@ -351,11 +356,12 @@ class Keeper:
         """Look at the hints that are due; returns the mark up to which that is done."""
         batch = self.hints.take()
         if batch.everything:
-            self.ask_for_walk(self.path, "too_many_hints")
+            self.walks.ask(WalkRequest(self.path, "too_many_hints", self._taken + 1))
         for path in batch.walks:
             self._ask_for_hinted(path)
         for path, names in batch.names.items():
             self._look_at(path, names)
+        self._taken = batch.mark
         return batch.mark
 
     def _look_at(self, path: bytes, names: Names) -> None:
@@ -389,10 +395,12 @@ class Keeper:
             os.close(fd)
 
     def _ask_for_hinted(self, path: bytes) -> None:
+        # Older than the oldest hint of the batch: who waits for that one waits for this walk.
+        mark = self._taken + 1
         if path == self.path:
-            self.ask_for_walk(path, "lost")
+            self.walks.ask(WalkRequest(path, "lost", mark))
         elif path.startswith(self.path) and not self._rules.ignored_below(path[len(self.path) :], True):
-            self.ask_for_walk(path, HINT)
+            self.walks.ask(WalkRequest(path, HINT, mark))
 
     def _open(self, path: bytes) -> int:
         root_fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -425,8 +433,7 @@ class Keeper:
             return True
         request, steps, _ = self._active
         if paused and request.cause != HINT:
-            self._leave_walk()
-            self.walks.put_back(request)
+            self._interrupt_walk()
             return False
         end = time.monotonic() + SLICE_SECONDS
         error: str | None = None
@@ -443,6 +450,12 @@ class Keeper:
                     pass
                 except Covered:
                     error = "another file system is mounted over known files"
+                except OSError as problem:
+                    if request.path == self.path:
+                        raise
+                    # A bad directory, or a bad disk: the look at the root itself tells which.
+                    error = problem.strerror or str(problem)
+                    self.check_root()
             self._finish(error)
             return True
         return True
@@ -453,6 +466,7 @@ class Keeper:
             fd = self._open(request.path)
         except OSError as error:
             if request.path == self.path:
+                self.walks.put_back(request)
                 raise
             request.end(error.strerror or str(error))
             return
@@ -485,6 +499,16 @@ class Keeper:
             self._walk_due = now + min(pace.interval_seconds, pace.network_interval_seconds)
         partly = watch is not None and watch.unwatched_count > 0
         self._unwatched_due = now + pace.network_interval_seconds if partly else None
+
+    def _interrupt_walk(self) -> None:
+        """The walk under way starts over when the root can be walked again."""
+        active = self._active
+        self._leave_walk()
+        if active is not None:
+            self.walks.put_back(active.request)
+
+    def _refuse_walks(self) -> None:
+        self.walks.refuse(f"{self._verdict.state}: {self._verdict.message}")
 
     def _leave_walk(self) -> None:
         """Close the walk under way, with what it has open on the disk."""

@@ -63,8 +63,10 @@ class Roots:
 
     def configure(self, paths: Sequence[bytes], rules: Rules, pace: Pace, observer: Observer) -> None:
         """Start a keeper for each path, in place of those there are. Blocks until the catalog knows the roots."""
-        self.stop(5.0)
+        self._end_keepers(5.0)
+        left: list[WalkRequest] = []
         for keeper in self._all():
+            left += keeper.walks.close()
             observer.unwatch(keeper.root_id)
             self._drop(keeper)
 
@@ -94,11 +96,20 @@ class Roots:
         }
         with self._lock:
             self._keepers = keepers
+        for request in left:
+            self._hand_on(request)
         for keeper in keepers.values():
             keeper.start()
 
     def stop(self, timeout_seconds: float) -> bool:
         """End the keepers; one that hangs on a dead disk is left behind, and makes this False."""
+        ended = self._end_keepers(timeout_seconds)
+        for keeper in self._all():
+            for request in keeper.walks.close():
+                request.end("the daemon is stopping")
+        return ended
+
+    def _end_keepers(self, timeout_seconds: float) -> bool:
         keepers = self._all()
         for keeper in keepers:
             keeper.ask_to_stop()
@@ -202,8 +213,17 @@ class Roots:
                 root_id for root_id, keeper in self._keepers.items() if keeper.status().state == "online"
             )
         detail = verdict.state if verdict.message is None else f"{verdict.state}: {verdict.message}"
-        self._writer.call(lambda tx: tx.tell("root", None, path, detail=detail))
+        self._writer.call(lambda tx: tx.tell("root", None, path.rstrip(b"/") or b"/", detail=detail))
         self._changed()
+
+    def _hand_on(self, request: WalkRequest) -> None:
+        """A walk that was asked of a former keeper: a job goes on under another configuration."""
+        keeper = self.covering(request.path)
+        if keeper is None:
+            request.end("the folder lies in no configured root any more")
+        else:
+            request.mark = 0
+            keeper.walks.put_back(request)
 
     def _all(self) -> list[Keeper]:
         with self._lock:
