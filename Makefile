@@ -40,6 +40,10 @@ test: check ## check, then every test; what this machine cannot run is listed at
 unit: $(INSTALLED) ## the fast tests only
 	$(BIN)/python -m pytest tests/unit
 
+.PHONY: bench
+bench: $(INSTALLED) ## measure speed and memory against their targets; some minutes, and 4 GB below /tmp for as long
+	$(BIN)/python -m benchmarks
+
 .PHONY: check
 check: $(INSTALLED) ## formatting, lint, types, and which part imports which
 	$(BIN)/python -m ruff format --check
