@@ -162,7 +162,17 @@ class Daemon:
             heartbeats=self.heartbeats,
             adopted_fds=[listener.fd for listener in self.systemd.listen_fds()],
         )
-        self._metrics = Metrics(daemon=self)
+        self._metrics = Metrics(
+            steering=self,
+            database=self.database,
+            writer=self.writer,
+            observer=self.observer,
+            roots=self.roots,
+            jobs=self.jobs,
+            application=self.application,
+            heartbeats=self.heartbeats,
+            messages=self.messages,
+        )
 
         # The catalog before anyone who speaks to it; the writer before anyone who has something to say.
         self.writer.start()

@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from mediawatchd.watching.unwatched import WatchState
 
 
+LOST_REASONS = (
+    *("overflow", "too_many_hints", "limit", "unmounted"),
+    *("root_gone", "watches_gone", "watched_again", "restarted"),
+)
+
+
 class Sink(Protocol):
     """What the daemon does with hints. Called from the observer's thread only; must not block or raise."""
 
@@ -21,7 +27,7 @@ class Sink(Protocol):
     def lost(self, root_id: int, reason: str) -> None:
         """Events of this root may have been lost; the watches stand, so a walk that begins now finds everything.
 
-        The reasons: overflow, too_many_hints, limit, unmounted, root_gone, watches_gone, watched_again, restarted.
+        `reason` is one of `LOST_REASONS`.
         """
 
     def watched(self, root_id: int, state: WatchState) -> None:
