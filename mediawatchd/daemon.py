@@ -7,6 +7,7 @@ is well, and once an hour does the housekeeping. A thread that dies ends the dae
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import resource
@@ -25,6 +26,7 @@ from mediawatchd.catalog.transaction import Policy, get_state, set_state
 from mediawatchd.catalog.writer import Committed, Writer
 from mediawatchd.control.application import Application
 from mediawatchd.control.feed import Feed
+from mediawatchd.control.headline import headline
 from mediawatchd.control.metrics import Metrics
 from mediawatchd.control.operations import Operations
 from mediawatchd.control.server import Server
@@ -55,6 +57,7 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 5.0
 WRITER_SECONDS = 600.0
 HOUSEKEEPING_SECONDS = 3600.0
+STATUS_SECONDS = 1.0
 STUCK_SECONDS = 40.0
 """A thread that has been silent for so long is stuck: longer than any batch takes to commit."""
 OPEN_FILES = 65_536
@@ -77,6 +80,9 @@ class Daemon:
         self._paused = False
         self._housekeeping_due = time.monotonic() + HOUSEKEEPING_SECONDS
         self._housekept = time.monotonic()
+        self._tells_status = "NOTIFY_SOCKET" in environment
+        self._status_due = 0.0 if self._tells_status else math.inf
+        self._progressed = False
         self.last_reload = (True, self.started)
         self.messages = messages
 
@@ -96,6 +102,7 @@ class Daemon:
 
     def _start(self) -> None:
         config = self.config
+        self.systemd.status("opening the catalog")
         self.database.open()
         self._parts.callback(self.database.close)
         with self.database.reader() as connection:
@@ -210,8 +217,8 @@ class Daemon:
             signal.signal(number, lambda number, _frame: self._wake.put(signal.Signals(number).name))
         watchdog_seconds = self.systemd.watchdog_interval_seconds()
         while True:
-            self._look_after(watchdog_seconds is not None)
-            due = self._housekeeping_due - time.monotonic()
+            self._look_after(watchdog_seconds)
+            due = min(self._housekeeping_due, self._status_due) - time.monotonic()
             try:
                 what = self._wake.get(timeout=max(0.0, min(due, watchdog_seconds or due)))
             except queue.Empty:
@@ -221,18 +228,36 @@ class Daemon:
                 return 0
             if what == "SIGHUP":
                 self._reload_by_signal()
+            if what == "progress":
+                self._status_due = min(self._status_due, time.monotonic() + STATUS_SECONDS)
             if what == "death":
                 log.critical("A thread died, the daemon ends cause=%s", self._death)
                 return 1
 
-    def _look_after(self, watched: bool) -> None:
+    def _look_after(self, watchdog_seconds: float | None) -> None:
         stuck = [pulse.name for pulse in self.heartbeats.stuck(time.monotonic(), STUCK_SECONDS) if not pulse.tolerated]
         if stuck:
             log.error("Threads are stuck threads=%s", ",".join(stuck))
-        elif watched:
+        elif watchdog_seconds is not None:
             self.systemd.watchdog()
+        if time.monotonic() >= self._status_due:
+            is_busy = self._tell_status()
+            # What nothing is committed for, such as a watcher that fails, is told with the next ping.
+            self._status_due = time.monotonic() + (STATUS_SECONDS if is_busy else watchdog_seconds or math.inf)
         if time.monotonic() >= self._housekeeping_due:
             self._keep_house()
+
+    def _tell_status(self) -> bool:
+        """The line that systemd shows; whether it is about to change by itself."""
+        self._progressed = False  # before looking: what is committed from here on wakes this thread again
+        state = self.operations.state()
+        try:
+            with self.database.reader() as connection:
+                totals = self.roots.totals(connection)
+            self.systemd.status(headline(state, self.roots.statuses(), totals, self.troubles()))
+        except Exception as error:  # noqa: BLE001 - a line of text is no reason to end
+            self.systemd.status(f"{state}; the catalog cannot be read: {error}")
+        return state in {"scanning", "hashing"}
 
     def _keep_house(self) -> None:
         """Hourly: what is missing for long enough is forgotten, and so is old history."""
@@ -357,6 +382,9 @@ class Daemon:
         self.sync.committed()
         if committed.events:
             self.feed.publish(committed.events)
+        if self._tells_status and not self._progressed:
+            self._progressed = True
+            self._wake.put("progress")
 
     # The parts below know each other only through these, as one of each pair must be built first.
 

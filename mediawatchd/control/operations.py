@@ -100,7 +100,7 @@ class Operations:
         troubles = self._steering.troubles()
         return {
             "version": __version__,
-            "state": self._state(),
+            "state": self.state(),
             "degraded": bool(troubles),
             "troubles": troubles,
             "uptime_seconds": round(time.time() - self._steering.started, 1),
@@ -122,7 +122,8 @@ class Operations:
             "jobs": [job_fields(job) for job in self._jobs.running()],
         }
 
-    def _state(self) -> str:
+    def state(self) -> str:
+        """The first that holds: starting, paused, scanning, hashing, idle."""
         if not self._steering.is_ready:
             return "starting"
         if self._steering.is_paused():
