@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mediawatchd.catalog import roots
 from mediawatchd.catalog.database import Database
+from mediawatchd.catalog.missing import make_missing
+from mediawatchd.catalog.rows import file_by_id
 from mediawatchd.catalog.transaction import Policy
 from mediawatchd.catalog.writer import Committed, Writer
 from mediawatchd.model import QUICK_HASH, SECOND, WALKED, Failed, Found, Hashed, Place, Problem, Report, Stamp
@@ -88,6 +90,11 @@ class Parts:
         problem = Problem(reason, "It cannot be read.")
         self.writer.outcomes([Failed(each, stamps[each], lacks, problem, final) for each in ids])
         self.flush()
+
+    def gone(self, *ids: int) -> None:
+        """Make these missing."""
+        wanted = set(ids)
+        self.call(lambda tx: make_missing(tx, [file_by_id(tx.connection, each) for each in wanted]))
 
     def flush(self) -> int:
         """Wait until what was handed over is committed; returns the catalog time of that."""

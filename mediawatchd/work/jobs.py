@@ -214,16 +214,18 @@ class Jobs:
         state: JobState = "failed"
         error: str | None = None
         try:
-            job.row = job.row._replace(
-                state="running", started=time.time() if job.row.total is None else job.row.started
-            )
+            with self._progress:
+                if not job.cancelled.is_set():
+                    # One that is taken up again counts anew; what it had hashed counts as hashed since its start.
+                    job.row = job.row._replace(state="running", total=None, processed=0, written=0, skipped=0, failed=0)
             self._save(job.row)
             state, error = self._scan(job)
         except Exception as problem:  # a job must end, whatever happens to it
             log.exception("A job failed job=%d", job.row.id)
             error = str(problem)
         finally:
-            if not self._stopping:
+            # What only the end of the daemon has ended goes on at its next start.
+            if not self._stopping or job.row.state == "stopping" or state == "done":
                 job.row = job.row._replace(state=state, error=error, finished=time.time())
                 self._save(job.row)
             with self._progress:
@@ -246,8 +248,8 @@ class Jobs:
         errors = [walk.error for walk in job.walks if walk.error is not None]
         if job.cancelled.is_set():
             return "cancelled", None
-        if errors and len(errors) == len(job.walks):
-            return "failed", "; ".join(errors)
+        if len(errors) == len(job.walks):
+            return "failed", "; ".join(errors) or "its folders lie in no configured root any more"
         # Everything found is in the catalog once this call is through.
         walked_ns = self._writer.call(lambda tx: tx.now_ns).result(WRITER_SECONDS)
         if not self._count_until_hashed(job, walked_ns):
@@ -278,7 +280,7 @@ class Jobs:
 
     def _update(self, job: _Running, tally: rows.Tally) -> None:
         """Vanished files count as processed: the total is that of the walk's end and does not shrink."""
-        total = job.row.total if job.row.total is not None and job.hashing_since else tally.total
+        total = tally.total if job.row.total is None else job.row.total
         processed = total - min(tally.pending, total)
         failed = min(tally.failed, processed)
         written = min(tally.written, processed - failed)
