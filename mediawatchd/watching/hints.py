@@ -30,7 +30,7 @@ class Batch(NamedTuple):
 
 
 class Hints:
-    """The lock guards all of it. `mark` counts the hints that ever came, so that one can wait for those up to now."""
+    """The lock guards all of it. `mark` counts what was ever asked for, so that one can wait for all up to now."""
 
     def __init__(self, *, wake: Callable[[], None], clock: Callable[[], float]) -> None:
         self._wake = wake
@@ -100,6 +100,11 @@ class Hints:
     def mark(self) -> int:
         with self._lock:
             return self._mark
+
+    def count(self) -> None:
+        """Something else was asked for that is to be waited for: see `Keeper.ask_for_walk`."""
+        with self._lock:
+            self._mark += 1
 
     def clear(self) -> None:
         """Forget everything: a walk of the whole root follows."""

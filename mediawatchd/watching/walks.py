@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HINT = "hint"
 """The cause of a walk that a hint asked for: it goes before all others, and on while walks are paused."""
+ENDED = "the root is no longer looked after"
 
 
 @dataclass(slots=True, eq=False)
@@ -47,10 +48,14 @@ class Walks:
         self._lock = threading.Lock()
         # Guarded by _lock:
         self._waiting: deque[WalkRequest] = deque()
+        self._closed = False
 
     def ask(self, request: WalkRequest) -> WalkRequest:
         """Queue a walk, or return the one that waits already."""
         with self._lock:
+            if self._closed:
+                request.end(ENDED)
+                return request
             if not request.is_job:
                 for waiting in self._waiting:
                     if waiting.path == request.path and not waiting.is_job:
@@ -65,7 +70,17 @@ class Walks:
     def put_back(self, request: WalkRequest) -> None:
         """A walk that could not go on now starts over later."""
         with self._lock:
-            self._waiting.appendleft(request)
+            if self._closed:
+                request.end(ENDED)
+            else:
+                self._waiting.appendleft(request)
+
+    def close(self) -> list[WalkRequest]:
+        """Nobody takes walks any more: returns those that wait, and ends what is still asked for."""
+        with self._lock:
+            self._closed = True
+            left, self._waiting = list(self._waiting), deque()
+        return left
 
     def take(self, *, paused: bool) -> WalkRequest | None:
         with self._lock:
