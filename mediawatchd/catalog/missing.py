@@ -31,6 +31,11 @@ class Missing:
         self._mounts_unchanged = mounts_unchanged
         self._recent: dict[int, deque[tuple[int, int]]] = {}
 
+    def committed(self, tx: Transaction) -> None:
+        """Remember what went in a transaction; one that is rolled back is tried again, and must not count twice."""
+        for root_id, files in tx.went:
+            self._recent.setdefault(root_id, deque()).append((tx.now_ns, files))
+
     def apply(self, tx: Transaction, report: Report, directory: DirectoryRow) -> None:
         """Take the absences of a report."""
         if (
@@ -51,7 +56,7 @@ class Missing:
             else:
                 due.append(row)
         if due:
-            self._decide(tx, report.root_id, due)
+            self._decide(tx, report, due)
         for path in report.absent_directories:
             self._directory_absent(tx, report, path)
 
@@ -74,37 +79,39 @@ class Missing:
         if (left_ns := _wait_ns(tx, report, directory.absent_ns)) > 0:
             tx.looks.append(Look(report.root_id, parent, name, left_ns))
             return
-        # Only what was seen on the file system that is there now: another one may be unmounted, not deleted.
-        there = (*below(path), report.place.filesystem_id)
+        # What was seen on another file system than is there now may be unmounted, not deleted. What was not seen itself
+        # (NULL) is known only for what was below it.
+        there = (*below(path), report.place.filesystem_id, report.place.filesystem_id)
         rows = tx.connection.execute(
             f"SELECT {', '.join('f.' + column for column in FileRow._fields)} FROM directories AS d "
             "JOIN media_files AS f ON f.directory_id = d.id "
-            "WHERE d.path >= ? AND d.path < ? AND NOT d.gone AND d.filesystem_id IS ? AND f.missing_since IS NULL",
+            "WHERE d.path >= ? AND d.path < ? AND NOT d.gone AND coalesce(d.filesystem_id, ?) = ? "
+            "AND f.missing_since IS NULL AND NOT f.held",
             there,
         ).fetchall()
-        files = [FileRow._make(row) for row in rows]
-        if files and not self._decide(tx, report.root_id, [row for row in files if not row.held]):
-            tx.connection.execute("UPDATE directories SET absent_ns = NULL WHERE id = ?", (directory.id,))
-        else:
-            tx.connection.execute(
-                "UPDATE directories SET gone = 1, absent_ns = NULL WHERE path >= ? AND path < ? AND NOT gone "
-                "AND filesystem_id IS ? "
-                "AND NOT EXISTS ("
-                "SELECT 1 FROM media_files WHERE directory_id = directories.id AND missing_since IS NULL)",
-                there,
-            )
+        if rows:
+            self._decide(tx, report, [FileRow._make(row) for row in rows])
+        # A directory stays for as long as files in it are held.
+        tx.connection.execute(
+            "UPDATE directories SET gone = 1, absent_ns = NULL WHERE path >= ? AND path < ? AND NOT gone "
+            "AND coalesce(filesystem_id, ?) = ? "
+            "AND NOT EXISTS ("
+            "SELECT 1 FROM media_files WHERE directory_id = directories.id AND missing_since IS NULL)",
+            there,
+        )
+        tx.connection.execute("UPDATE directories SET absent_ns = NULL WHERE id = ?", (directory.id,))
         tx.directories.clear()
 
-    def _decide(self, tx: Transaction, root_id: int, rows: list[FileRow]) -> bool:
-        """Make the rows missing, or hold them; True when they became missing."""
+    def _decide(self, tx: Transaction, report: Report, rows: list[FileRow]) -> None:
+        """Make the rows missing, or hold them."""
+        root_id = report.root_id
         if self._too_many(tx, root_id, len(rows)):
             for row in rows:
                 tx.store(row, row._replace(held=1, absent_ns=row.absent_ns or tx.now_ns))
             tx.tell("held", root_id, tx.roots[root_id].path, detail=f"{len(rows)} files")
-            return False
-        make_missing(tx, rows)
-        self._recent.setdefault(root_id, deque()).append((tx.now_ns, len(rows)))
-        return True
+            return
+        make_missing(tx, rows, report.at_ns)
+        tx.went.append((root_id, len(rows)))
 
     def _too_many(self, tx: Transaction, root_id: int, files: int) -> bool:
         if tx.policy.hold_share is None:
@@ -112,7 +119,7 @@ class Missing:
         recent = self._recent.setdefault(root_id, deque())
         while recent and tx.now_ns - recent[0][0] > HOUR_NS:
             recent.popleft()
-        gone = sum(count for _, count in recent)
+        gone = sum(count for _, count in recent) + sum(count for root, count in tx.went if root == root_id)
         totals = tx.totals.of(root_id)
         waiting = totals["absent"] + self._below_absent_directories(tx, root_id)
         going = gone + max(files, waiting)
@@ -136,8 +143,13 @@ def _wait_ns(tx: Transaction, report: Report, absent_ns: int) -> int:
     return absent_ns + 2 * tx.policy.settle_ns - report.at_ns
 
 
-def make_missing(tx: Transaction, rows: Iterable[FileRow], detail: str | None = None) -> None:
-    """The rows keep everything they know; only their paths are free again."""
+def make_missing(
+    tx: Transaction, rows: Iterable[FileRow], at_ns: int | None = None, *, detail: str | None = None
+) -> None:
+    """The rows keep everything they know; only their paths are free again.
+
+    `at_ns` is when that was seen: what is seen later may bring them back, even before this is committed.
+    """
     for row in rows:
         directory = tx.directory(row)
         root = tx.roots[directory.root_id] if directory.root_id is not None else None
@@ -149,7 +161,7 @@ def make_missing(tx: Transaction, rows: Iterable[FileRow], detail: str | None = 
                 missing_walks=root.walks if root else 0,
                 absent_ns=None,
                 held=0,
-                fact_ns=tx.now_ns,
+                fact_ns=row.fact_ns if at_ns is None else at_ns,
             ),
         )
         tx.tell("missing", directory.root_id, directory.path + row.name, detail=detail)

@@ -35,9 +35,13 @@ class Observing:
     def __init__(self, *, mounts_unchanged: Callable[[int, bytes], bool]) -> None:
         self._missing = Missing(mounts_unchanged=mounts_unchanged)
 
+    def committed(self, tx: Transaction) -> None:
+        """What was decided in a transaction is stored: only now does it count for the breaker."""
+        self._missing.committed(tx)
+
     def apply(self, tx: Transaction, reports: Iterable[Report]) -> None:
         """Take the reports of one set of looks: creations first, absences after them."""
-        displaced: set[int] = set()
+        displaced: dict[int, int] = {}
         seen: list[tuple[Report, DirectoryRow]] = []
         for report in reports:
             root = tx.roots.get(report.root_id)
@@ -48,36 +52,42 @@ class Observing:
             if tx.directories.is_new(directory.id) and not any(found.former for found in report.found):
                 _insert(tx, report, directory, report.found)
                 continue
-            for found in report.found:
+            # What moved leaves its path first: something new may have taken that.
+            for found in sorted(report.found, key=lambda found: found.former is None):
                 _observe(tx, report, directory, found, displaced)
-        rows = [row for file_id in displaced if (row := file_by_id(tx.connection, file_id)) is not None]
-        make_missing(tx, [row for row in rows if row.missing_since is not None], detail="overwritten")
+        for file_id, at_ns in displaced.items():
+            row = file_by_id(tx.connection, file_id)
+            if row is not None and row.missing_since is not None:
+                make_missing(tx, [row], at_ns, detail="overwritten")
         for report, directory in seen:
             if report.absent or report.absent_directories:
                 self._missing.apply(tx, report, directory)
 
 
-def _observe(tx: Transaction, report: Report, directory: DirectoryRow, found: Found, displaced: set[int]) -> None:
+def _observe(tx: Transaction, report: Report, directory: DirectoryRow, found: Found, displaced: dict[int, int]) -> None:
+    """`displaced` are the rows whose path another one took, with when that was seen."""
     row = present_file(tx.connection, directory.id, found.name)
     if row is not None and report.at_ns < row.fact_ns:
         return
-    if row is not None and _same_content(row, found.stamp):
-        _seen_again(tx, report, row, found)
-        return
     former = _former(tx, report, found)
-    if former is not None:
+    # Where size and time are those of both rows, the inode tells which it is.
+    if row is not None and _same_content(row, found.stamp) and (former is None or row.inode in {None, former.inode}):
+        _seen_again(tx, report, row, found)
+    elif former is not None:
         if row is not None:
             # Off the path without a word: it may turn up under another name in this very set.
-            displaced.add(row.id)
+            displaced[row.id] = report.at_ns
             tx.store(row, row._replace(missing_since=int(tx.time)))
-        displaced.discard(former.id)
+        displaced.pop(former.id, None)
         _move(tx, report, directory, former, found)
     elif row is not None:
         _changed(tx, report, row, found)
     else:
         gone = missing_files(tx.connection, directory.id, found.name)
+        if any(report.at_ns < row.fact_ns for row in gone):
+            return
         remembered = [row for row in gone if _same_content(row, found.stamp)]
-        if remembered and remembered[0].fact_ns <= report.at_ns:
+        if remembered:
             _restore(tx, report, remembered[0], found)
         else:
             _insert(tx, report, directory, (found,))
@@ -101,9 +111,8 @@ def _insert(tx: Transaction, report: Report, directory: DirectoryRow, found_file
 def _seen_again(tx: Transaction, report: Report, row: FileRow, found: Found) -> None:
     """Same content as far as size and time say; the rest of the stamp may have moved."""
     new = row._replace(absent_ns=None, held=0, hidden=0)
-    stamp = _merged(row.stamp, found.stamp)
-    if stamp != row.stamp:
-        new = _restamped(new, stamp, report.at_ns + found.settle_ns)._replace(fact_ns=report.at_ns)
+    if found.stamp != row.stamp:
+        new = _restamped(new, found.stamp, report.at_ns + found.settle_ns)._replace(fact_ns=report.at_ns)
     elif report.priority == LIVE and row.lacks & QUICK_HASH and row.problem is None:
         # Closed at last, or touched again without a change: wait for the quiet that this hint asks for.
         new = new._replace(due_ns=report.at_ns + found.settle_ns, priority=LIVE)
@@ -111,7 +120,8 @@ def _seen_again(tx: Transaction, report: Report, row: FileRow, found: Found) -> 
 
 
 def _changed(tx: Transaction, report: Report, row: FileRow, found: Found) -> None:
-    restless = bool(row.lacks & QUICK_HASH)
+    # What was hashed before, or could not be, has come to rest in between.
+    restless = bool(row.lacks & QUICK_HASH) and row.former_quick_hash is None and row.problem is None
     attempts = row.attempts + 1 if restless else 0
     settle_ns = min(LONGEST_SETTLE_NS, found.settle_ns << min(attempts, 20)) if found.settle_ns else 0
     if not restless:
@@ -143,7 +153,7 @@ def _move(tx: Transaction, report: Report, directory: DirectoryRow, row: FileRow
             missing_online_ns=None,
             missing_walks=None,
         )
-        .with_stamp(_merged(row.stamp, found.stamp))
+        .with_stamp(found.stamp)
         .with_kind(found.media_type),
     )
     if former != directory.path + found.name:
@@ -152,9 +162,8 @@ def _move(tx: Transaction, report: Report, directory: DirectoryRow, row: FileRow
 
 def _restore(tx: Transaction, report: Report, row: FileRow, found: Found) -> None:
     back = row._replace(missing_since=None, missing_online_ns=None, missing_walks=None, hidden=0, fact_ns=report.at_ns)
-    stamp = _merged(row.stamp, found.stamp)
-    if stamp != row.stamp:
-        back = _restamped(back, stamp, report.at_ns + found.settle_ns)
+    if found.stamp != row.stamp:
+        back = _restamped(back, found.stamp, report.at_ns + found.settle_ns)
     tx.store(row, back)
     tx.tell("restored", report.root_id, tx.path(row))
 
@@ -185,18 +194,11 @@ def _same_content(row: FileRow, stamp: Stamp) -> bool:
     return row.mtime_ns == stamp.mtime_ns
 
 
-def _merged(stored: Stamp, found: Stamp) -> Stamp:
-    """The stamp to keep: a field that means nothing on this file system is None in `found` and stays as it was."""
-    return Stamp(
-        found.size,
-        found.mtime_ns,
-        *(was if now is None else now for was, now in zip(stored[2:], found[2:], strict=True)),
-    )
-
-
 def _restamped(row: FileRow, stamp: Stamp, due_ns: int) -> FileRow:
-    """Fields that were empty are filled in; one that differs means that the quick hash must be taken again."""
-    differs = any(was is not None and was != now for was, now in zip(row.stamp[2:], stamp[2:], strict=True))
+    """A field that was empty is filled in, one that means nothing here is emptied; any other difference means that the
+    quick hash must be taken again."""
+    fields = zip(row.stamp[2:], stamp[2:], strict=True)
+    differs = any(was != now and None not in {was, now} for was, now in fields)
     new = row.with_stamp(stamp)
     if not differs:
         return new

@@ -67,6 +67,7 @@ class Transaction:
     kept_events: list[Event] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
+    went: list[tuple[int, int]] = field(default_factory=list)
     results: dict[str, int] = field(default_factory=dict)
     failures: Counter[tuple[int, str]] = field(default_factory=Counter)
     walks: Counter[tuple[int, str]] = field(default_factory=Counter)

@@ -282,6 +282,7 @@ class Writer:
             self._roots = load_roots(self._connection)
             raise
         self._seq = tx.seq
+        self._observing.committed(tx)
         self._count(tx, time.monotonic() - started)
         self._committed(Committed(tx.events, tx.looks, tx.released))
         for message in batch:
