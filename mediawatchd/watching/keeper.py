@@ -309,6 +309,7 @@ class Keeper:
         with self._changed:
             self._check, self._checking = False, True
             accepting, self._accepting = self._accepting, False
+        disturbed = self._mounts.changed_since(self._generation, self.path)
         table = self._mounts.current()
         self._generation = self._visitor.mounts = table.generation
         self._places.use(table)
@@ -316,12 +317,12 @@ class Keeper:
         row = roots.root(self._connection, self.root_id)
         verdict = judge(self._connection, self._reporting, self._places, row, accepting=accepting)
         self._set_verdict(verdict)
-        self._follow(was, verdict)
+        self._follow(was, verdict, disturbed=disturbed)
         with self._changed:
             self._checking = False
             self._changed.notify_all()
 
-    def _follow(self, was: Verdict, verdict: Verdict) -> None:
+    def _follow(self, was: Verdict, verdict: Verdict, *, disturbed: bool) -> None:
         """Watch a root that has come, stop watching one that has gone."""
         if verdict.state != "online":
             self._interrupt_walk()
@@ -334,8 +335,9 @@ class Keeper:
             with self._changed:
                 self._awaiting_watch = True
             self._observer.watch(self.root_id, self.path)
-        else:
-            # Something was mounted or unmounted below: what the walk has open may be hidden now.
+        elif disturbed:
+            # Something was mounted or unmounted below: what the walk has open may be hidden now. What is mounted
+            # elsewhere disturbs no walk: where containers come and go, a long one would never end.
             self._interrupt_walk()
 
     def _set_verdict(self, verdict: Verdict) -> None:
