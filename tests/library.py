@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+import socket
 import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -86,6 +88,15 @@ class Library:
             for path, row in self.daemon.present().items()
             if path.startswith(prefix)
         }
+
+    def hashed(self) -> int:
+        """How many quick hashes were taken since the daemon started."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(os.fspath(self.daemon.socket))
+            connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            text = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
+        [value] = re.findall(r'^mediawatchd_files_processed_total\{result="hashed"\} (\S+)', text, re.MULTILINE)
+        return int(float(value))
 
     def events(self, folder: Path, *kinds: str) -> list[tuple[str, str]]:
         """What the history tells of a folder: events of these kinds and their paths below it, oldest first."""

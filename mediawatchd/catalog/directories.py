@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from mediawatchd.catalog.transaction import RootRow
-    from mediawatchd.model import Place
+    from mediawatchd.model import DirectoryMove, Place
 
 CACHED = 20_000
 _COLUMNS = "id, root_id, path, filesystem_id, inode, fact_ns, absent_ns, gone"
@@ -99,37 +99,42 @@ class Directories:
         )
         return self._keep(seen)
 
-    def move(self, row: DirectoryRow, root: RootRow, path: bytes) -> None:
-        """Give a directory and all below it new paths: one write a directory, none a file."""
-        parent = None if path == root.path else self.ensure(root, parent_path(path), None, 0)
-        self._connection.execute(
-            "UPDATE directories SET parent_id = ?, gone = 0, absent_ns = NULL WHERE id = ?",
-            (parent.id if parent else None, row.id),
-        )
-        self.rename(row, path, root.id)
+    def leave(self, directory_id: int, path: bytes) -> None:
+        """Take a directory and all below it out of the tree, to a path that nothing else has."""
+        row = self.by_id(directory_id)
+        self._rename(row, path, row.root_id)
+        self._connection.execute("UPDATE directories SET parent_id = NULL WHERE id = ?", (row.id,))
+        self.clear()
 
-    def rename(self, row: DirectoryRow, path: bytes, root_id: int | None) -> None:
-        """Replace the head of the paths of a directory and all below it."""
-        self._connection.executemany(
-            "UPDATE directories SET path = ?, path_is_text = ?, root_id = ? WHERE id = ?",
-            [
-                (new, is_text(new), root_id, directory_id)
-                for directory_id, new in [
-                    (directory_id, path + old[len(row.path) :]) for directory_id, old in self.subtree(row)
-                ]
-            ],
+    def arrive(self, directory_id: int, root: RootRow, move: DirectoryMove) -> None:
+        """Put a directory that left, and all below it, where it was seen: one write a directory, none a file."""
+        row = self.by_id(directory_id)
+        parent = None if move.path == root.path else self.ensure(root, parent_path(move.path), None, 0)
+        self._rename(row, move.path, root.id)
+        self._connection.execute(
+            "UPDATE directories SET parent_id = ?, filesystem_id = ?, inode = ?, fact_ns = ?, absent_ns = NULL, "
+            "gone = 0 WHERE id = ?",
+            (parent.id if parent else None, *move.place, move.at_ns, row.id),
         )
         self.clear()
 
-    def subtree(self, row: DirectoryRow) -> list[tuple[int, bytes]]:
-        """Id and path of a directory and of all that are below it, in the same state of being there or gone."""
-        return self._connection.execute(
+    def _rename(self, row: DirectoryRow, path: bytes, root_id: int | None) -> None:
+        """Replace the head of the paths of a directory and of all that are below it in the same state of being there
+        or gone."""
+        tree = self._connection.execute(
+            # What went while its parent was elsewhere is remembered where it was then: not below it now.
             "WITH RECURSIVE tree (id, path) AS ("
             "  SELECT id, path FROM directories WHERE id = ?"
-            "  UNION ALL SELECT d.id, d.path FROM directories AS d JOIN tree ON d.parent_id = tree.id WHERE d.gone = ?"
+            "  UNION ALL SELECT d.id, d.path FROM directories AS d JOIN tree ON d.parent_id = tree.id "
+            "  WHERE d.gone = ? AND substr(d.path, 1, length(tree.path)) = tree.path"
             ") SELECT id, path FROM tree",
             (row.id, row.gone),
         ).fetchall()
+        renamed = [(path + old[len(row.path) :], directory_id) for directory_id, old in tree]
+        self._connection.executemany(
+            "UPDATE directories SET path = ?, path_is_text = ?, root_id = ? WHERE id = ?",
+            [(new, is_text(new), root_id, directory_id) for new, directory_id in renamed],
+        )
 
     def _make(self, root: RootRow, path: bytes, place: Place | None, at_ns: int) -> DirectoryRow:
         parent_id = None

@@ -18,27 +18,25 @@ if TYPE_CHECKING:
 def apply_moves(tx: Transaction, moves: Sequence[DirectoryMove]) -> None:
     """Carry out the moves that are still true of the rows; two directories that swapped names swap paths.
 
-    All movers leave their paths before the first arrives, as paths are unique among what is present.
+    All movers leave their paths before the first arrives, as paths are unique among what is present; one may lie in
+    another, or where another wants to be.
     """
     moving = [(move, row) for move in moves if (row := _row(tx, move)) is not None]
-    leaving = {row.id for _, row in moving}
-    for move, row in moving:
-        if not row.gone:
-            tx.directories.rename(row, b"\0%d/" % row.id, row.root_id)
-        standing = tx.directories.present(move.path)
-        if standing is not None and standing.id not in leaving:
+    for _, row in moving:
+        tx.directories.leave(row.id, _way(row))
+    for move, _ in moving:
+        if (standing := tx.directories.present(move.path)) is not None:
             _overwrite(tx, standing)
     for move, row in moving:
         root = tx.roots[move.root_id]
-        away = row if row.gone else tx.directories.by_id(row.id)
-        tx.directories.move(away, root, move.path)
-        tx.totals.carry(tx.connection, below(move.path), row.root_id, root.id)
-        tx.connection.execute(
-            "UPDATE directories SET filesystem_id = ?, inode = ?, fact_ns = ? WHERE id = ?",
-            (*move.place, move.at_ns, row.id),
-        )
-        tx.directories.clear()
+        tx.totals.carry(tx.connection, below(_way(row)), row.root_id, root.id)
+        tx.directories.arrive(row.id, root, move)
         tx.tell("moved", root.id, move.path, former=move.former, detail="directory")
+
+
+def _way(row: DirectoryRow) -> bytes:
+    """Where a directory is between two paths: nothing that is reported begins with a zero byte."""
+    return b"\0%d/" % row.id
 
 
 def _row(tx: Transaction, move: DirectoryMove) -> DirectoryRow | None:

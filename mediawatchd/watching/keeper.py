@@ -359,10 +359,16 @@ class Keeper:
         batch = self.hints.take()
         if batch.everything:
             self.walks.ask(WalkRequest(self.path, "too_many_hints", self._taken + 1))
+        names = dict(batch.names)
         for path in batch.walks:
-            self._ask_for_hinted(path)
-        for path, names in batch.names.items():
-            self._look_at(path, names)
+            if path == self.path:
+                self._ask_for_hinted(path)
+            else:
+                # Its parent is looked at first: what is new there may be known from elsewhere.
+                parent = parent_path(path)
+                names[parent] = {**names.get(parent, {}), path[len(parent) : -1]: False}
+        for path, each in names.items():
+            self._look_at(path, each)
         self._taken = batch.mark
         return batch.mark
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.writer import Writer
     from mediawatchd.model import DirectoryMove, Report
     from mediawatchd.telemetry.heartbeat import Heartbeat
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -27,9 +30,15 @@ class Reporting:
             self._writer.reports(reports)
 
     def moves(self, moves: Sequence[DirectoryMove]) -> None:
-        """Returns when the moves are committed: what is in the directories is compared only then."""
+        """Returns when the moves are committed: what is in the directories is compared only then.
+
+        Moves that the catalog cannot take are left out: then what is in the directories is found file by file.
+        """
         with self._heart.idle():
-            self._writer.moves(moves).result()
+            try:
+                self._writer.moves(moves).result()
+            except Exception:
+                log.exception("Directories that moved could not be written moves=%.500r", moves)
 
     def call(self, function: Callable[[Transaction], T]) -> T:
         """Run a function in the writer's next transaction; returns or raises what it does, after the commit."""

@@ -120,11 +120,10 @@ class Visitor:
                 status = None
             except OSError:
                 continue  # it cannot be seen: nothing is known of it, and nothing changes
-            if status is not None and stat.S_ISDIR(status.st_mode):
-                if not self._rules.ignored(relative + name, True):
-                    directories[path + name + b"/"] = (name, status.st_ino)
-                continue
-            if known.directory(connection, path + name + b"/") is not None:
+            is_directory = status is not None and stat.S_ISDIR(status.st_mode)
+            if status is not None and is_directory and not self._rules.ignored(relative + name, True):
+                directories[path + name + b"/"] = (name, status.st_ino)
+            if not is_directory and known.directory(connection, path + name + b"/") is not None:
                 gone.append(path + name + b"/")
             media_type = self._rules.media_file(relative, name)
             if media_type is None:
