@@ -30,7 +30,8 @@ def test_the_unit_has_no_mistakes(service: Service) -> None:
 
 
 def test_every_line_of_the_unit_says_why_it_is_there() -> None:
-    lines = (PROJECT / "systemd" / "mediawatchd.service").read_text().split("\n[Service]\n")[1].splitlines()
+    unit = (PROJECT / "systemd" / "mediawatchd.service").read_text()
+    lines = unit.split("\n[Service]\n")[1].split("\n[Install]\n")[0].splitlines()
     # A reason stands above a group of lines, so each group begins with a comment or belongs to the line above.
     for above, line in pairwise(lines):
         if re.match(r"\w+=", line):
@@ -74,7 +75,9 @@ def test_the_status_shows_any_name(service: Service) -> None:
     service.files(3, root)
     service.configure(root)
     service.start()
-    service.wait_for("StatusText", "3 files in /srv/音楽\\nSTOPPING=1, idle")
+    # The line break is escaped, of which systemd 252 drops the backslash.
+    shown = ("3 files in /srv/音楽\\nSTOPPING=1, idle", "3 files in /srv/音楽nSTOPPING=1, idle")
+    wait_until(lambda: service.show("StatusText") in shown, within=30, shows=lambda: service.show("StatusText"))
     assert service.show("ActiveState") == "active"
 
 

@@ -1,0 +1,19 @@
+"""Counting how long things took."""
+
+from mediawatchd.telemetry.durations import Durations
+
+
+def test_each_duration_is_counted_in_the_first_bucket_that_holds_it() -> None:
+    durations = Durations((0.1, 1, 10))
+    durations.add([0.05, 0.1, 0.5])
+    durations.add([10.5])
+    counts = durations.counts()
+    assert (counts.bounds, counts.counts) == ((0.1, 1, 10), (2, 1, 0, 1))
+    assert counts.total_seconds == 11.15
+
+
+def test_a_snapshot_does_not_change_any_more() -> None:
+    durations = Durations((1,))
+    before = durations.counts()
+    durations.add([0.5])
+    assert before.counts == (0, 0)
