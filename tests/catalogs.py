@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog import outcomes, roots, schema
@@ -82,6 +82,10 @@ def digest(content: object) -> bytes:
 PROBE = Probe("matroska", 60.0, 8_000_000, VideoStream("h264", 1920, 1080, 24.0, 0, 8, None), None, None)
 
 
+class _DiskFull(Exception):
+    pass
+
+
 class Catalog:
     """What the writer thread owns, without the thread. `now` is catalog time in seconds; the test sets it."""
 
@@ -132,6 +136,14 @@ class Catalog:
             raise
         self._seq = tx.seq
         self.observing.committed(tx)
+        self.check()
+
+    @contextmanager
+    def rolled_back(self) -> Iterator[Transaction]:
+        """One batch of the writer that cannot be committed."""
+        with suppress(_DiskFull), self.transaction() as tx:
+            yield tx
+            raise _DiskFull
         self.check()
 
     def run(self, function: object) -> object:

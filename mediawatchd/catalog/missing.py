@@ -178,6 +178,16 @@ def confirm(tx: Transaction, root_id: int) -> int:
     return len(rows)
 
 
+def wait_anew(tx: Transaction, root_id: int, paths: tuple[bytes, bytes]) -> None:
+    """What is missing below a range of paths is about to belong to a root, whose hours and walks are other ones."""
+    root = tx.roots[root_id]
+    tx.connection.execute(
+        "UPDATE media_files SET missing_online_ns = ?, missing_walks = ? WHERE missing_since IS NOT NULL "
+        "AND directory_id IN (SELECT id FROM directories WHERE path >= ? AND path < ? AND root_id IS NOT ?)",
+        (root.online_ns, root.walks, *paths, root_id),
+    )
+
+
 def purge(tx: Transaction) -> int:
     """Forget rows missing for longer than the policy keeps them, on a root walked twice since. Returns how many."""
     rows = tx.connection.execute(

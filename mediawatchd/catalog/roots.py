@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.catalog.directories import below, parent_path
+from mediawatchd.catalog.missing import wait_anew
 from mediawatchd.catalog.totals import FIELDS
 from mediawatchd.catalog.transaction import RootRow, Transaction, get_state, set_state
 
@@ -63,6 +64,7 @@ def _adopt(tx: Transaction, root_id: int, path: bytes) -> None:
     ).fetchall()
     if not others:
         return
+    wait_anew(tx, root_id, below(path))
     tx.connection.execute("UPDATE directories SET root_id = ? WHERE path >= ? AND path < ?", (root_id, *below(path)))
     orphans = tx.connection.execute(
         "SELECT id, path FROM directories WHERE path > ? AND path < ? AND parent_id IS NULL AND NOT gone", below(path)
@@ -85,10 +87,13 @@ def filesystem_id(tx: Transaction, identity: str, kind: str) -> int:
 
 
 def accept(tx: Transaction, root_id: int, filesystem: int | None) -> None:
-    """Take the file system that is mounted at a root for the root's own; rows of the former one may go missing."""
+    """Take the file system that is mounted at a root for the root's own; rows of the former one may go missing.
+
+    None: whatever is found there at the next look.
+    """
     root = tx.roots[root_id]
     tx.connection.execute("UPDATE roots SET filesystem_id = ? WHERE id = ?", (filesystem, root_id))
-    if root.filesystem_id is not None and filesystem is not None:
+    if root.filesystem_id is not None:
         tx.connection.execute(
             "UPDATE directories SET filesystem_id = ? WHERE root_id = ? AND filesystem_id = ?",
             (filesystem, root_id, root.filesystem_id),
@@ -140,6 +145,7 @@ def add_online(tx: Transaction, root_ids: Sequence[int], nanoseconds: int) -> No
 
 def forget(tx: Transaction, root_id: int) -> int:
     """Delete a root that is no longer configured, with all its rows. Returns how many files that were."""
+    tx.totals.write(tx.connection)
     count = tx.connection.execute(
         "DELETE FROM media_files WHERE directory_id IN (SELECT id FROM directories WHERE root_id = ?)", (root_id,)
     ).rowcount
@@ -147,7 +153,10 @@ def forget(tx: Transaction, root_id: int) -> int:
         "UPDATE directories SET parent_id = NULL WHERE parent_id IN (SELECT id FROM directories WHERE root_id = ?)",
         (root_id,),
     )
+    # Without an index the check of the foreign key reads all files for each directory.
+    tx.connection.execute("CREATE INDEX forgetting ON media_files (directory_id)")
     tx.connection.execute("DELETE FROM directories WHERE root_id = ?", (root_id,))
+    tx.connection.execute("DROP INDEX forgetting")
     tx.connection.execute("DELETE FROM roots WHERE id = ?", (root_id,))
     tx.directories.clear()
     tx.totals.load(tx.connection)
@@ -156,11 +165,13 @@ def forget(tx: Transaction, root_id: int) -> int:
 
 
 def apply_rules(tx: Transaction, fingerprint: str, visible: Callable[[bytes, bytes], bool]) -> int:
-    """Hide rows that the rules leave out and show the others again, when the rules are not those of the last time.
+    """Hide rows that the rules leave out and show the others again, when rules or roots are not those of the last time.
 
     `visible` takes the root's path and the file's. Returns how many rows changed. Reads every row.
     """
-    if get_state(tx.connection, "rules") == fingerprint:
+    # While a root is not configured, its rows do not follow the rules.
+    applied = f"{fingerprint} {sorted(root.path for root in tx.roots.values() if root.configured)}"
+    if get_state(tx.connection, "rules") == applied:
         return 0
     changed = []
     for file_id, root, path, hidden in tx.connection.execute(
@@ -173,7 +184,7 @@ def apply_rules(tx: Transaction, fingerprint: str, visible: Callable[[bytes, byt
     if changed:
         for root_id in tx.roots:
             tx.totals.recount(tx.connection, root_id)
-    set_state(tx.connection, "rules", fingerprint)
+    set_state(tx.connection, "rules", applied)
     return len(changed)
 
 
