@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import itertools
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mediawatchd.hashing.fingerprint import Fingerprint
+from mediawatchd.similarity.score import score
+from tests.unit.similarity.videos import changed, cropped, edited, film, fingerprint, mirrored, picture, taken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FILM = [picture("film", number) for number in range(16)]
+OTHER = [picture("other", number) for number in range(16)]
+ORIGINAL = fingerprint(FILM)
+
+
+@pytest.mark.parametrize(
+    ("bits", "verdict"), [(0, "duplicate"), (60, "duplicate"), (61, "probable"), (75, "probable"), (76, None)]
+)
+def test_the_mean_of_changed_bits_decides(bits: int, verdict: str | None) -> None:
+    copy = fingerprint([changed(frame, bits, number) for number, frame in enumerate(FILM)])
+
+    match = score(ORIGINAL, copy)
+
+    assert (match.verdict, match.distance) == (verdict, bits)
+
+
+def test_unrelated_videos_do_not_match() -> None:
+    match = score(ORIGINAL, fingerprint(OTHER))
+
+    assert match.verdict is None
+    assert match.distance > 90
+
+
+def test_a_mirrored_copy_is_found_to_the_bit() -> None:
+    match = score(ORIGINAL, edited(ORIGINAL, mirrored))
+
+    assert match == ("duplicate", 0.0, 16, 0.0, True, False)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_cropped_copy_is_found_to_the_bit_from_either_side(swap: bool) -> None:
+    pair = [ORIGINAL, fingerprint([cropped(frame) for frame in FILM])]
+
+    assert score(*reversed(pair) if swap else pair) == ("duplicate", 0.0, 16, 0.0, False, True)
+
+
+def test_a_copy_cropped_and_mirrored_is_found_to_the_bit() -> None:
+    copy = fingerprint([mirrored(cropped(frame)) for frame in FILM])
+
+    assert score(ORIGINAL, copy) == ("duplicate", 0.0, 16, 0.0, True, True)
+
+
+def test_a_way_of_looking_holds_for_the_whole_pair() -> None:
+    """A video with two of three frames cropped and mirrored in turn is no copy, though each frame alone would do."""
+    edits: list[Callable[[bytes], bytes]] = [bytes, cropped, mirrored]
+    mixed = fingerprint([edits[number % 3](frame) for number, frame in enumerate(FILM)])
+
+    assert score(ORIGINAL, mixed).verdict is None
+
+
+def test_some_spoiled_frames_do_not_matter() -> None:
+    copy = fingerprint([OTHER[number] if number in {0, 5, 9, 15} else frame for number, frame in enumerate(FILM)])
+
+    assert score(ORIGINAL, copy)[:3] == ("duplicate", 0.0, 12)
+
+
+def test_too_many_spoiled_frames_do() -> None:
+    copy = fingerprint([frame if number % 5 in {0, 2} else OTHER[number] for number, frame in enumerate(FILM)])
+
+    assert score(ORIGINAL, copy).verdict is None
+
+
+@pytest.mark.parametrize(("frames", "verdict"), [(4, "duplicate"), (3, None), (1, None), (0, None)])
+def test_small_sets_need_four_frames(frames: int, verdict: str | None) -> None:
+    small = fingerprint(FILM[:frames])
+
+    assert score(small, small).verdict == verdict
+
+
+def test_four_frames_of_three_pictures_are_too_few() -> None:
+    small = fingerprint([*FILM[:3], changed(FILM[2], 16)])
+
+    assert score(small, small).verdict is None
+
+
+def test_four_frames_of_four_pictures_are_enough() -> None:
+    small = fingerprint([*FILM[:3], changed(FILM[2], 17)])
+
+    assert score(small, small).verdict == "duplicate"
+
+
+def test_a_video_that_shows_one_picture_matches_nothing() -> None:
+    still = fingerprint([changed(FILM[0], 4, number) for number in range(16)])
+
+    assert score(still, still).verdict is None
+
+
+def test_frames_that_are_all_like_one_frame_of_the_other_are_no_copy() -> None:
+    """A dark scene resembles everything dark: the partners must be distinct, too."""
+    one = fingerprint([changed(FILM[0], 30, number) for number in range(8)])
+    other = fingerprint([FILM[0], *OTHER])
+
+    assert score(one, other).verdict is None
+
+
+def test_the_same_pictures_in_another_order_are_no_copy() -> None:
+    """Two episodes from one studio: alike frame by frame, but which frame resembles which is chance."""
+    shuffled = list(FILM)
+    random.Random(3).shuffle(shuffled)
+
+    match = score(ORIGINAL, fingerprint(shuffled))
+
+    assert match.verdict is None
+    assert match.distance == 0
+
+
+def test_the_same_pictures_backwards_are_no_copy() -> None:
+    assert score(ORIGINAL, fingerprint(FILM[::-1])).verdict is None
+
+
+@pytest.mark.parametrize("shared", range(1, 11))
+def test_episodes_with_the_same_opening_are_no_copies(shared: int) -> None:
+    assert score(fingerprint(FILM), fingerprint(FILM[:shared] + OTHER[shared:])).verdict is None
+
+
+@pytest.mark.parametrize("shared", range(1, 11))
+def test_an_episode_is_not_contained_in_a_longer_one_for_its_opening(shared: int) -> None:
+    longer = [picture("longer", number) for number in range(24)]
+
+    opening = fingerprint(FILM[:shared] + longer[shared:], duration=240)
+
+    assert score(fingerprint(FILM, duration=160), opening).verdict is None
+
+
+@pytest.mark.parametrize("speed", [25 / 23.976, 23.976 / 25, 1.06])
+def test_a_copy_at_another_speed_is_a_duplicate(speed: float) -> None:
+    story = film("story", scene_seconds=10)
+
+    assert score(taken(story, 3000), taken(lambda seconds: story(seconds * speed), 3000 / speed))[0] == "duplicate"
+
+
+def test_a_longer_opening_moves_the_offset() -> None:
+    story = film("story", scene_seconds=12)
+    longer = taken(lambda seconds: story(seconds - 20) if seconds >= 20 else picture("opening", seconds // 9), 180)
+
+    match = score(taken(story, 160), longer)
+
+    assert match.verdict == "duplicate"
+    assert match.offset_seconds == pytest.approx(20, abs=6)
+
+
+def test_half_a_film_is_contained_at_its_offset() -> None:
+    story = film("story", scene_seconds=30)
+    part = taken(lambda seconds: story(seconds + 200), 300)
+    whole = taken(story, 600, 32)
+
+    match = score(part, whole)
+
+    assert match.verdict == "contained"
+    assert match.offset_seconds == pytest.approx(200, abs=600 / 32)
+    assert score(whole, part) == match._replace(offset_seconds=-match.offset_seconds)
+
+
+def test_a_video_without_content_matches_nothing() -> None:
+    nothing = Fingerprint(60.0, (), b"", b"")
+
+    assert score(nothing, nothing).verdict is None
+    assert score(nothing, ORIGINAL).verdict is None
+
+
+def test_a_duration_that_is_wrong_does_not_hide_a_copy() -> None:
+    untold = fingerprint(FILM, times=ORIGINAL.times, duration=0.0)
+
+    assert score(untold, ORIGINAL).verdict == "duplicate"
+
+
+FINGERPRINTS = st.builds(
+    lambda scenes, first, count, duration, bits, mirror: edited(
+        taken(
+            lambda seconds: changed(film("story", scene_seconds=scenes)(seconds + first), bits, seconds),
+            duration,
+            count,
+        ),
+        mirrored if mirror else bytes,
+    ),
+    st.sampled_from([5, 20, 1000]),
+    st.sampled_from([0, 3, 50, 10_000]),
+    st.integers(1, 20),
+    st.sampled_from([60.0, 100.0, 110.0]),
+    st.integers(0, 80),
+    st.booleans(),
+)
+
+
+@settings(deadline=None)
+@given(FINGERPRINTS, FINGERPRINTS)
+def test_the_order_of_two_videos_changes_only_the_sign_of_the_offset(a: Fingerprint, b: Fingerprint) -> None:
+    one, other = score(a, b), score(b, a)
+
+    assert one == other._replace(offset_seconds=0.0 - other.offset_seconds)
+
+
+@settings(deadline=None)
+@given(FINGERPRINTS, FINGERPRINTS)
+def test_mirroring_both_changes_nothing_and_mirroring_one_only_the_flag(a: Fingerprint, b: Fingerprint) -> None:
+    plain, both, one = score(a, b), score(edited(a, mirrored), edited(b, mirrored)), score(edited(a, mirrored), b)
+
+    assert both == plain
+    assert one.distance == plain.distance
+
+
+def test_pairs_of_unrelated_films_stay_apart() -> None:
+    films = [taken(film(number), 160) for number in range(40)]
+
+    assert not [pair for pair in itertools.combinations(films, 2) if score(*pair).verdict]
