@@ -6,6 +6,7 @@ is lost in between.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from mediawatchd.hashing.decoding import DecodePool
@@ -16,7 +17,7 @@ from mediawatchd.work.hashers import Hashers
 from mediawatchd.work.queue import WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.writer import Writer
@@ -29,7 +30,7 @@ DECODE_CAPACITY = 500
 
 
 class Workers:
-    """`queues` is the queue of each kind of work, by its bit of `lacks`."""
+    """`queues` is the queue of each kind of work, by its bit of `lacks`. The lock guards what awaits its commit."""
 
     def __init__(
         self,
@@ -44,6 +45,9 @@ class Workers:
         hashing = WorkQueue(capacity=HASH_CAPACITY, busy_limit=max(1, settings.workers - 1))
         decoding = WorkQueue(capacity=DECODE_CAPACITY, busy_limit=2 * settings.decoders)
         self.queues = {QUICK_HASH: hashing, PROBE: decoding}
+        self._lock = threading.Lock()
+        # Guarded by _lock:
+        self._uncommitted: dict[int, set[int]] = {kind: set() for kind in self.queues}
         self._hearts = [
             *(heartbeats.register(f"hash-{number}", tolerated=True) for number in range(settings.workers)),
             heartbeats.register("decode"),
@@ -58,11 +62,19 @@ class Workers:
                 deliver=deliver,
             )
 
-        self.hashers = Hashers(queue=hashing, deliver=writer.outcomes, hearts=self._hearts[:-2])
+        def deliver(kind: int) -> Callable[[Sequence[Outcome]], None]:
+            def delivered(outcomes: Sequence[Outcome]) -> None:
+                with self._lock:
+                    self._uncommitted[kind].update(outcome.file_id for outcome in outcomes)
+                writer.outcomes(outcomes)
+
+            return delivered
+
+        self.hashers = Hashers(queue=hashing, deliver=deliver(QUICK_HASH), hearts=self._hearts[:-2])
         self.decoders = Decoders(
             queue=decoding,
             pool=pool,
-            deliver=writer.outcomes,
+            deliver=deliver(PROBE),
             heart=self._hearts[-2],
             under_way=2 * settings.decoders,
         )
@@ -89,10 +101,13 @@ class Workers:
         self._feeder.wake()
 
     def release(self, file_ids: Iterable[int]) -> None:
-        """The outcomes of these files are committed."""
-        file_ids = list(file_ids)
-        for queue in self.queues.values():
-            queue.release(file_ids)
+        """Outcomes of these files are committed; work of another kind may still have them."""
+        released = frozenset(file_ids)
+        for kind, queue in self.queues.items():
+            with self._lock:
+                committed = self._uncommitted[kind] & released
+                self._uncommitted[kind] -= committed
+            queue.release(committed)
 
     def pause(self, paused: bool) -> None:
         for queue in self.queues.values():
