@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog.directories import DirectoryRow, below
-from mediawatchd.catalog.missing import make_missing
+from mediawatchd.catalog.missing import make_missing, wait_anew
 from mediawatchd.catalog.rows import COLUMNS, FileRow
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def apply_moves(tx: Transaction, moves: Sequence[DirectoryMove]) -> None:
             _overwrite(tx, standing)
     for move, row in moving:
         root = tx.roots[move.root_id]
+        wait_anew(tx, root.id, below(_way(row)))
         tx.totals.carry(tx.connection, below(_way(row)), row.root_id, root.id)
         tx.directories.arrive(row.id, root, move)
         tx.tell("moved", root.id, move.path, former=move.former, detail="directory")

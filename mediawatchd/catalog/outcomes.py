@@ -190,11 +190,14 @@ def _failed(tx: Transaction, row: FileRow, outcome: Failed) -> None:
         problem_lacks=outcome.lacks,
         problem_since=row.problem_since or int(tx.time),
     )
+    # The problem of another attempt gives way to this one, so that attempt is made again.
+    lacks = row.lacks | (row.problem_lacks or 0)
     if outcome.final:
-        new = new._replace(lacks=row.lacks & ~outcome.lacks, attempts=0)
+        new = new._replace(lacks=lacks & ~outcome.lacks, attempts=0)
     else:
-        wait_ns = min(LONGEST_RETRY_NS, FIRST_RETRY_NS << min(row.attempts, 20))
-        new = new._replace(due_ns=tx.now_ns + wait_ns, attempts=row.attempts + 1)
+        failures = row.attempts if row.problem is not None else 0
+        wait_ns = min(LONGEST_RETRY_NS, FIRST_RETRY_NS << min(failures, 20))
+        new = new._replace(lacks=lacks, due_ns=tx.now_ns + wait_ns, attempts=failures + 1)
     tx.store(row, new)
     if row.problem != problem.text:
         tx.tell("problem", tx.directory(row).root_id, tx.path(row), detail=problem.text)

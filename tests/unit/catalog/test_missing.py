@@ -496,3 +496,15 @@ def test_a_root_made_wider_does_not_purge_with_the_hours_and_walks_of_another(ca
     walk(catalog)
     walk(catalog)
     assert purge(catalog) == 1
+
+
+def test_a_directory_moved_to_another_root_does_not_purge_with_its_hours_and_walks(catalog: Catalog) -> None:
+    catalog.configure(b"/media/", b"/media2/")
+    online(catalog, 400 * DAY, 2)
+    for _ in range(50):
+        walk(catalog, 2)
+    catalog.look(b"films/", file(b"a.mkv"), file(b"b.mkv"))
+    catalog.miss(b"films/", b"a.mkv")
+    catalog.move_directories((b"films/", b"/media2/films/"))
+    assert catalog.missing() == [b"/media2/films/a.mkv"]
+    assert purge(catalog) == 0
