@@ -63,11 +63,17 @@ class Directories:
         return self._keep(DirectoryRow._make(row)) if row else None
 
     def by_id(self, directory_id: int) -> DirectoryRow:
+        row = self.find(directory_id)
+        assert row is not None, f"no directory {directory_id}"
+        return row
+
+    def find(self, directory_id: int) -> DirectoryRow | None:
+        """A directory that may have been forgotten meanwhile."""
         cached = self._by_id.get(directory_id)
         if cached is not None:
             return cached
         row = self._connection.execute(f"SELECT {_COLUMNS} FROM directories WHERE id = ?", (directory_id,)).fetchone()
-        return self._keep(DirectoryRow._make(row))
+        return self._keep(DirectoryRow._make(row)) if row else None
 
     def is_new(self, directory_id: int) -> bool:
         """Whether the directory was made a moment ago and nothing was recorded in it yet; asked once."""

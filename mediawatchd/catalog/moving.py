@@ -41,9 +41,11 @@ def _way(row: DirectoryRow) -> bytes:
 
 
 def _row(tx: Transaction, move: DirectoryMove) -> DirectoryRow | None:
-    row = tx.directories.by_id(move.directory_id)
+    row = tx.directories.find(move.directory_id)
     root = tx.roots.get(move.root_id)
-    if row.path != move.former or row.fact_ns > move.at_ns or root is None or not root.configured:
+    if row is None or root is None or not root.configured:
+        return None
+    if row.path != move.former or row.fact_ns > move.at_ns:
         return None
     return row
 
