@@ -37,6 +37,7 @@ class Hashers:
         self._deliver = deliver
         self._current: dict[str, bytes] = {}
         self._durations = Durations()
+        self._stopping = False
         self._threads = [
             threading.Thread(target=self._run, args=(heart,), name=heart.name, daemon=True) for heart in hearts
         ]
@@ -47,6 +48,7 @@ class Hashers:
 
     def stop(self, timeout_seconds: float) -> bool:
         """End after the file under way; a thread stuck on a dead disk is left behind."""
+        self._stopping = True
         self._queue.close()
         for thread in self._threads:
             thread.join(timeout_seconds / len(self._threads))
@@ -69,6 +71,8 @@ class Hashers:
             outcomes = []
             times = [time.monotonic()]
             for task in tasks:
+                if self._stopping:
+                    break
                 heart.beat()
                 self._current[heart.name] = task.path
                 outcomes.append(_attempt(task))

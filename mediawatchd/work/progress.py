@@ -25,11 +25,11 @@ def path_lists(name: str, paths: Sequence[bytes]) -> dict[str, list[str | None]]
 
 
 def job_fields(status: JobStatus) -> dict[str, Any]:
-    """`percent` is null until the total is known, and 100 when everything was processed, whatever came of it."""
+    """`percent` is null until the total is known, and 100 only when everything was processed, whatever came of it."""
     row = status.row
     percent = None
     if row.total is not None:
-        percent = 100.0 if row.total == 0 else round(100 * row.processed / row.total, 1)
+        percent = 100.0 if row.total == 0 else 1000 * row.processed // row.total / 10
     return {
         "id": row.id,
         "kind": row.kind,

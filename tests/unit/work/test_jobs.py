@@ -346,6 +346,8 @@ def test_a_job_goes_on_after_a_restart_and_its_total_is_unknown_until_it_has_wal
         before.walks[0].end()
         before.parts.hashed(hashed)
         wait_until(lambda: before.jobs.status(job.id).row.processed == 1, within=WITHIN)
+        halfway = before.jobs.status(job.id).row
+        before.parts.call(lambda tx: rows.save(tx, halfway))  # as it is every few seconds
     with bench(tmp_path) as after:
         wait_until(lambda: after.walks, within=WITHIN)
         again = after.jobs.status(job.id).row
