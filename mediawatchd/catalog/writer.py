@@ -135,6 +135,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._stopping = threading.Event()
         self._policy = policy
+        self._loaded = False
         self._waits = Durations()
         self._writes = Durations(WRITE_SECONDS)
         self._lock = threading.Lock()
@@ -151,10 +152,9 @@ class Writer:
         self._connection = self._database.writer()
         self._directories = Directories(self._connection)
         self._totals = Totals()
-        self._totals.load(self._connection)
+        self._load()
         seq = get_state(self._connection, "event_seq")
         self._seq = seq if isinstance(seq, int) else 0
-        self._roots = load_roots(self._connection)
         self._thread.start()
 
     def stop(self, timeout_seconds: float) -> bool:
@@ -218,8 +218,18 @@ class Writer:
                 self._write(batch)
                 checkpoint_due = checkpoint_due or time.monotonic() + CHECKPOINT_SECONDS
             if checkpoint_due is not None and time.monotonic() >= checkpoint_due:
-                self._database.checkpoint(self._connection)
-                checkpoint_due = None
+                checkpoint_due = None if self._checkpoint() else time.monotonic() + CHECKPOINT_SECONDS
+
+    def _checkpoint(self) -> bool:
+        """Bring what was committed into the database file; False when that is to be tried again."""
+        try:
+            return self._database.checkpoint(self._connection)
+        except sqlite3.Error as error:
+            if is_corrupt(error):
+                self._database.suspect()
+                raise
+            log.error("The catalog's journal could not be emptied, trying again error=%s", error)
+            return False
 
     def _write(self, batch: Sequence[_Message]) -> None:
         """Commit a batch, waiting for a disk or a lock if need be; fall back to one message at a time."""
@@ -237,13 +247,23 @@ class Writer:
                 self._write_parts(batch, trouble)
                 return
             if not self._wait_to_retry(attempt, trouble):
+                for message in batch:
+                    if isinstance(message, _Call):
+                        message.future.set_exception(trouble)
                 return
 
     def _try_to_commit(self, batch: Sequence[_Message]) -> Exception | None:
         try:
-            self._commit(batch)
+            tx = self._commit(batch)
         except Exception as error:  # noqa: BLE001 - an item that cannot be applied must not end the thread
             return error
+        # It is committed: what fails from here on is no reason to apply the batch again, and ends the thread.
+        self._seq = tx.seq
+        self._observing.committed(tx)
+        self._committed(Committed(tx.events, tx.looks, tx.released))
+        for message in batch:
+            if isinstance(message, _Call):
+                message.future.set_result(message.result)
         return None
 
     def _write_parts(self, batch: Sequence[_Message], error: Exception) -> None:
@@ -254,8 +274,10 @@ class Writer:
         if not parts:
             self._drop(batch[0], error)
 
-    def _commit(self, batch: Sequence[_Message]) -> None:
+    def _commit(self, batch: Sequence[_Message]) -> Transaction:
         started = time.monotonic()
+        if not self._loaded:
+            self._load()
         tx = Transaction(
             connection=self._connection,
             totals=self._totals,
@@ -275,19 +297,21 @@ class Writer:
             tx.finish()
             self._connection.execute("COMMIT")
         except BaseException:
+            self._loaded = False
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            self._directories.clear()
-            self._totals.load(self._connection)
-            self._roots = load_roots(self._connection)
             raise
-        self._seq = tx.seq
-        self._observing.committed(tx)
         self._count(tx, time.monotonic() - started)
-        self._committed(Committed(tx.events, tx.looks, tx.released))
-        for message in batch:
-            if isinstance(message, _Call):
-                message.future.set_result(message.result)
+        return tx
+
+    def _load(self) -> None:
+        """Take what is committed: at the start, and in place of what a batch has left that was rolled back."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._directories.clear()
+        self._totals.load(self._connection)
+        self._roots = load_roots(self._connection)
+        self._loaded = True
 
     def _apply(self, tx: Transaction, message: _Message) -> None:
         if isinstance(message, _Reports):
