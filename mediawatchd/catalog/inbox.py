@@ -19,22 +19,27 @@ class Inbox(Generic[Message]):
 
     def __init__(self, *, capacity: int) -> None:
         self._capacity = capacity
-        self._changed = threading.Condition()
-        # Guarded by _changed:
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._filled = threading.Condition(self._lock)
+        # Guarded by _lock:
         self._messages: deque[tuple[Message, int, float]] = deque()
         self._weight = 0
         self._closed = False
+        # From which weight on the taker is to be woken: each time it is woken without need costs a change of threads.
+        self._wanted = 1
 
     def put(self, message: Message, weight: int, *, urgent: bool = False) -> bool:
         """Wait until there is room, then add; False when the inbox was closed. Urgent messages do not wait."""
-        with self._changed:
+        with self._lock:
             while self._weight >= self._capacity and not self._closed and not urgent:
-                self._changed.wait()
+                self._room.wait()
             if self._closed:
                 return False
             self._messages.append((message, weight, time.monotonic()))
             self._weight += weight
-            self._changed.notify_all()
+            if self._weight >= self._wanted:
+                self._filled.notify()
             return True
 
     def take(self, *, weight: int, linger_seconds: float, timeout_seconds: float | None) -> list[Message] | None:
@@ -42,14 +47,12 @@ class Inbox(Generic[Message]):
 
         An empty list after the time-out; None when closed and empty.
         """
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._messages or self._closed, timeout_seconds):
+        with self._lock:
+            self._wanted = 1
+            if not self._filled.wait_for(lambda: self._messages or self._closed, timeout_seconds):
                 return []
-            end = time.monotonic() + linger_seconds
-            while self._weight < weight and not self._closed:
-                left = end - time.monotonic()
-                if left <= 0 or not self._changed.wait(left):
-                    break
+            self._wanted = weight
+            self._filled.wait_for(lambda: self._weight >= weight or self._closed, linger_seconds)
             if not self._messages:
                 return None
             taken: list[Message] = []
@@ -59,16 +62,17 @@ class Inbox(Generic[Message]):
                 taken.append(message)
                 total += size
             self._weight -= total
-            self._changed.notify_all()
+            self._room.notify_all()
             return taken
 
     def close(self) -> None:
         """Accept nothing more; what is there is still taken."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            self._filled.notify()
+            self._room.notify_all()
 
     def statistics(self) -> tuple[int, int, float | None]:
         """How much it holds, its capacity, and since when the oldest message waits, on the monotonic clock."""
-        with self._changed:
+        with self._lock:
             return self._weight, self._capacity, self._messages[0][2] if self._messages else None

@@ -7,6 +7,8 @@ by another known file becomes missing unless it turns up in the same set of repo
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog.legacy import same_time
@@ -23,10 +25,8 @@ if TYPE_CHECKING:
 
 LONGEST_SETTLE_NS = 300 * SECOND
 
-_INSERT = (
-    "INSERT INTO media_files (directory_id, name, name_is_text, media_type, size, mtime_ns, ctime_ns, inode, links, "
-    "fact_ns, due_ns, priority, lacks, first_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+ROWS_AT_ONCE = 50
+"""How many rows one statement inserts: half the cost of one row a statement, and Python's lock is let go less often."""
 
 
 class Observing:
@@ -95,7 +95,7 @@ def _observe(tx: Transaction, report: Report, directory: DirectoryRow, found: Fo
 
 def _insert(tx: Transaction, report: Report, directory: DirectoryRow, found_files: Iterable[Found]) -> None:
     now = int(tx.time)
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for found in found_files:
         lacks = everything(found.media_type)
         rows.append(
@@ -104,8 +104,19 @@ def _insert(tx: Transaction, report: Report, directory: DirectoryRow, found_file
         )  # fmt: skip
         tx.totals.insert(report.root_id, found.media_type, found.stamp.size)
         tx.tell("added", report.root_id, directory.path + found.name)
-    tx.connection.executemany(_INSERT, rows)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        together = rows[start : start + ROWS_AT_ONCE]
+        tx.connection.execute(_insertion(len(together)), tuple(chain.from_iterable(together)))
     tx.discovered += len(rows)
+
+
+@cache
+def _insertion(rows: int) -> str:
+    row = f"({', '.join('?' * 14)})"
+    return (
+        "INSERT INTO media_files (directory_id, name, name_is_text, media_type, size, mtime_ns, ctime_ns, inode, "
+        f"links, fact_ns, due_ns, priority, lacks, first_seen) VALUES {', '.join([row] * rows)}"
+    )
 
 
 def _seen_again(tx: Transaction, report: Report, row: FileRow, found: Found) -> None:

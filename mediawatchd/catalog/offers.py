@@ -25,10 +25,13 @@ class Cursor(NamedTuple):
     file_id: int = 0
 
 
+START = Cursor()
+
+
 def due(
     connection: sqlite3.Connection, kind: int, priority: int, *, after: Cursor, now_ns: int, limit: int
-) -> list[tuple[Task, Cursor]]:
-    """The next rows of a priority that lack `kind` and are due, with where each stands in the queue."""
+) -> tuple[list[Task], Cursor]:
+    """The next rows of a priority that lack `kind` and are due, and where the last of them stands in the queue."""
     rows = connection.execute(
         "SELECT f.id, CAST(d.path || f.name AS BLOB), f.size, f.mtime_ns, f.ctime_ns, f.inode, f.links, "
         "f.media_type, f.lacks, d.root_id, d.filesystem_id, f.due_ns "
@@ -37,13 +40,10 @@ def due(
         "ORDER BY f.due_ns, f.id LIMIT ?",
         (priority, now_ns, *after, limit),
     ).fetchall()
-    return [
-        (
-            Task(row[0], row[1], Stamp._make(row[2:7]), row[7], row[8], row[9] or 0, row[10] or 0, priority),
-            Cursor(row[11], row[0]),
-        )
-        for row in rows
+    tasks = [
+        Task(row[0], row[1], Stamp._make(row[2:7]), row[7], row[8], row[9] or 0, row[10] or 0, priority) for row in rows
     ]
+    return tasks, Cursor(rows[-1][11], rows[-1][0]) if rows else after
 
 
 def next_due_ns(connection: sqlite3.Connection, now_ns: int) -> int | None:

@@ -6,6 +6,8 @@ while the worker read, and is offered again.
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog.observing import drop_probe
@@ -27,49 +29,65 @@ if TYPE_CHECKING:
 FIRST_RETRY_NS = 60 * SECOND
 LONGEST_RETRY_NS = 6 * 3600 * SECOND
 
-_PLAIN_HASH = (
-    "UPDATE media_files SET quick_hash = ?, hashed_at = ?, lacks = lacks & ~1, attempts = 0 "
-    "WHERE id = ? AND size = ? AND mtime_ns = ? AND ctime_ns IS ? AND inode IS ? AND links IS ? "
-    "AND lacks & 1 = 1 AND quick_hash IS NULL AND former_quick_hash IS NULL "
-    "AND problem IS NULL AND missing_since IS NULL AND NOT hidden RETURNING directory_id"
+TOGETHER = 16
+"""How many hashes one statement stores: as many as a hash thread delivers."""
+_HASHES = (
+    "WITH hashed (id, size, mtime_ns, ctime_ns, inode, links, quick_hash) AS "
+    f"(VALUES {', '.join(['(?, ?, ?, ?, ?, ?, ?)'] * TOGETHER)}) "
+    "UPDATE media_files SET quick_hash = h.quick_hash, hashed_at = ?, lacks = lacks & ~1, attempts = 0 "
+    "FROM hashed AS h WHERE media_files.id = h.id AND media_files.size = h.size AND media_files.mtime_ns = h.mtime_ns "
+    "AND media_files.ctime_ns IS h.ctime_ns AND media_files.inode IS h.inode AND media_files.links IS h.links "
+    "AND lacks & 1 = 1 AND media_files.quick_hash IS NULL AND former_quick_hash IS NULL "
+    "AND problem IS NULL AND missing_since IS NULL AND NOT hidden RETURNING media_files.id, directory_id"
 )
+_NO_HASH: tuple[object, ...] = (None,) * 7
 
 
 def apply(tx: Transaction, outcomes: Sequence[Outcome]) -> None:
     """Take the outcomes in order."""
-    for outcome in outcomes:
-        tx.released.append(outcome.file_id)
-        if isinstance(outcome, Hashed):
-            tx.hashed_bytes += outcome.size_read
-            if not tx.totals.remembers_missing() and _plainly_hashed(tx, outcome):
-                tx.count("hashed")
-                continue
-        row = file_by_id(tx.connection, outcome.file_id)
-        if row is None or row.missing_since is not None:
-            tx.count("vanished")
-        elif row.stamp != outcome.stamp:
-            tx.count("changed")
-        elif isinstance(outcome, Hashed):
-            _hashed(tx, row, outcome)
-        elif isinstance(outcome, Probed):
-            _probed(tx, row, outcome)
-        elif isinstance(outcome, Failed):
-            _failed(tx, row, outcome)
-        else:
-            _look_again(tx, row)
+    for _, alike in groupby(outcomes, type):
+        group = list(alike)
+        tx.released += [outcome.file_id for outcome in group]
+        done = _plainly_hashed(tx, [outcome for outcome in group if isinstance(outcome, Hashed)])
+        for outcome in group:
+            if outcome.file_id not in done:
+                _take(tx, outcome)
 
 
-def _plainly_hashed(tx: Transaction, outcome: Hashed) -> bool:
-    """The ordinary case in one statement: a row that nothing else is known of."""
-    done = tx.connection.execute(
-        _PLAIN_HASH, (outcome.quick_hash, int(tx.time), outcome.file_id, *outcome.stamp)
-    ).fetchone()
-    if done is None:
-        return False
-    root_id = tx.directories.by_id(done[0]).root_id
-    if root_id is not None:
-        tx.totals.quick_hashed(root_id, 1)
-    return True
+def _take(tx: Transaction, outcome: Outcome) -> None:
+    row = file_by_id(tx.connection, outcome.file_id)
+    if row is None or row.missing_since is not None:
+        tx.count("vanished")
+    elif row.stamp != outcome.stamp:
+        tx.count("changed")
+    elif isinstance(outcome, Hashed):
+        _hashed(tx, row, outcome)
+    elif isinstance(outcome, Probed):
+        _probed(tx, row, outcome)
+    elif isinstance(outcome, Failed):
+        _failed(tx, row, outcome)
+    else:
+        _look_again(tx, row)
+
+
+def _plainly_hashed(tx: Transaction, outcomes: Sequence[Hashed]) -> set[int]:
+    """Store the hashes of rows of which nothing else is known, the ordinary case; returns the ids of those."""
+    tx.hashed_bytes += sum(outcome.size_read for outcome in outcomes)
+    done: set[int] = set()
+    if tx.totals.remembers_missing():
+        return done  # one of them may be the new path of what is missing
+    for start in range(0, len(outcomes), TOGETHER):
+        values: list[tuple[object, ...]] = [
+            (outcome.file_id, *outcome.stamp, outcome.quick_hash) for outcome in outcomes[start : start + TOGETHER]
+        ]
+        values += [_NO_HASH] * (TOGETHER - len(values))  # so that there is one statement, prepared once
+        rows = tx.connection.execute(_HASHES, (*chain.from_iterable(values), int(tx.time))).fetchall()
+        for root_id, files in Counter(tx.directories.by_id(directory_id).root_id for _, directory_id in rows).items():
+            if root_id is not None:
+                tx.totals.quick_hashed(root_id, files)
+        tx.count("hashed", len(rows))
+        done.update(file_id for file_id, _ in rows)
+    return done
 
 
 def _hashed(tx: Transaction, row: FileRow, outcome: Hashed) -> None:

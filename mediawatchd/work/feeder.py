@@ -1,16 +1,18 @@
 """Fills the work queues from the catalog: what lacks something, is due, and lies on a root that is online.
 
 One thread. It sleeps until a commit, a change of a root, or the next due time wakes it, and keeps nothing but how far
-it has come: when it reaches the end of what is due it starts over, and the queues refuse what they hold already.
+it has come. From the end of what is due it starts over, for what has come behind it meanwhile, and the queues refuse
+what they hold already; to read that again at every commit would cost more than all else, so it waits a moment.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog import offers
-from mediawatchd.catalog.offers import Cursor
 from mediawatchd.model import SECOND
 
 if TYPE_CHECKING:
@@ -18,11 +20,23 @@ if TYPE_CHECKING:
 
     from mediawatchd.catalog.clock import CatalogClock
     from mediawatchd.catalog.database import Database
+    from mediawatchd.catalog.offers import Cursor
     from mediawatchd.telemetry.heartbeat import Heartbeat
     from mediawatchd.work.queue import WorkQueue
 
 FEWEST = 64
 """A queue with less room than this is not filled up yet: one query for many rows is cheaper."""
+START_OVER_NS = SECOND
+"""How long what is due is not read from its start again while the queue still holds something."""
+
+
+@dataclass(slots=True)
+class _Pass:
+    """Over what is due of one kind and priority; `wakes` is how often the feeder had been woken when it began."""
+
+    began_ns: int = 0
+    wakes: int = 0
+    cursor: Cursor = offers.START
 
 
 class Feeder:
@@ -43,7 +57,8 @@ class Feeder:
         self._online = online
         self._heart = heart
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
-        self._cursors: dict[tuple[int, int], Cursor] = {}
+        self._passes: dict[tuple[int, int], _Pass] = defaultdict(_Pass)
+        self._wakes = 0
         self._woken = threading.Event()
         self._stopping = False
 
@@ -64,24 +79,34 @@ class Feeder:
         with self._database.reader() as connection:
             while not self._stopping:
                 self._heart.beat()
+                self._wakes += self._woken.is_set()
                 self._woken.clear()
                 now_ns = self._clock.now_ns()
-                for kind, queue in self._queues.items():
-                    self._fill(kind, queue, now_ns)
-                due_ns = offers.next_due_ns(connection, now_ns)
+                times_ns = [self._fill(kind, queue, now_ns) for kind, queue in self._queues.items()]
+                times_ns.append(offers.next_due_ns(connection, now_ns))
+                due_ns = min((time_ns for time_ns in times_ns if time_ns is not None), default=None)
                 wait = None if due_ns is None else max(0.0, (due_ns - self._clock.now_ns()) / SECOND)
                 with self._heart.idle():
                     self._woken.wait(wait)
 
-    def _fill(self, kind: int, queue: WorkQueue, now_ns: int) -> None:
+    def _fill(self, kind: int, queue: WorkQueue, now_ns: int) -> int | None:
+        """Fill a queue; returns when it is to be filled again even if nothing happens until then."""
         online = self._online()
+        again_ns = []
         with self._database.reader() as connection:
             for priority in offers.PRIORITIES:
+                reading = self._passes[kind, priority]
                 while (room := queue.room()) >= min(FEWEST, queue.capacity):
-                    after = self._cursors.get((kind, priority), Cursor())
-                    rows = offers.due(connection, kind, priority, after=after, now_ns=now_ns, limit=room)
-                    queue.offer(task for task, _ in rows if task.root_id in online)
-                    if len(rows) < room:
-                        self._cursors[kind, priority] = Cursor()
+                    tasks, reading.cursor = offers.due(
+                        connection, kind, priority, after=reading.cursor, now_ns=now_ns, limit=room
+                    )
+                    queue.offer(task for task in tasks if task.root_id in online)
+                    if len(tasks) == room:
+                        continue
+                    if reading.wakes == self._wakes:
+                        break  # nothing can have come behind it
+                    if now_ns < reading.began_ns + START_OVER_NS and queue.room() < queue.capacity:
+                        again_ns.append(reading.began_ns + START_OVER_NS)
                         break
-                    self._cursors[kind, priority] = rows[-1][1]
+                    reading = self._passes[kind, priority] = _Pass(now_ns, self._wakes)
+        return min(again_ns, default=None)

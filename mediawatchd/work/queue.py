@@ -68,8 +68,7 @@ class WorkQueue:
                     heapq.heappush(self._waiting[task.filesystem_id], (task.priority, next(self._order), task, now))
                     added += 1
             self._length += added
-            if added:
-                self._changed.notify_all()
+            self._wake_locked()
             return added
 
     def room(self) -> int:
@@ -89,6 +88,7 @@ class WorkQueue:
                     tasks = [task for _, _, task, _ in taken]
                     self._length -= len(tasks)
                     self._busy[tasks[0].filesystem_id] += 1
+                    self._wake_locked()
                     return tasks
                 self._changed.wait()
             return []
@@ -97,7 +97,7 @@ class WorkQueue:
         """A taker has finished with what it took from a file system."""
         with self._changed:
             self._busy[filesystem_id] -= 1
-            self._changed.notify()
+            self._wake_locked()
 
     def release(self, file_ids: Iterable[int]) -> None:
         """The outcomes of these files are committed: they may be offered again."""
@@ -122,6 +122,11 @@ class WorkQueue:
             oldest = min((since for heap in self._waiting.values() for _, _, _, since in heap), default=None)
             busy = sum(self._busy.values())
             return QueueStatistics(self._length, self.capacity, len(self._held), busy, oldest, self._waits.counts())
+
+    def _wake_locked(self) -> None:
+        """Wake one taker if there is something for it; it wakes the next one in turn."""
+        if self._next_locked() is not None:
+            self._changed.notify()
 
     def _next_locked(self) -> list[_Waiting] | None:
         if self._paused:
