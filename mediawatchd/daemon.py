@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
+SHORTEST_STOP_SECONDS = 0.2
 WRITER_SECONDS = 600.0
 HOUSEKEEPING_SECONDS = 3600.0
 STATUS_SECONDS = 1.0
@@ -90,10 +91,14 @@ class Daemon:
         self.heartbeats = Heartbeats()
         self.database = Database(config.db_path)
         self._parts = ExitStack()
+        self._stop_by: float | None = None
 
     def start(self) -> None:
         """Start everything; what was started is stopped again when a part fails. Catalog first, sources last."""
         _raise_open_files()
+        threading.excepthook = self._thread_died
+        # Would end the process until then; the other two are right to do so while it starts.
+        self._listen_to(signal.SIGHUP)
         try:
             self._start()
         except BaseException:
@@ -131,11 +136,7 @@ class Daemon:
             is_paused=self.is_paused,
             changed=self._roots_changed,
         )
-        self.observer = Observer(
-            canary_directory=os.path.join(os.path.dirname(config.db_path), b"canary"),
-            backend=config.watch.backend,
-            sink=self.roots,
-        )
+        self.observer = self._build_observer(config)
         self.workers = self._build_workers(config)
         self.jobs = Jobs(
             database=self.database,
@@ -145,12 +146,11 @@ class Daemon:
             walk=self.roots.walk,
             current_file=self.current_file,
         )
-        self.sync = Sync(database=self.database, writer=self.writer, observer=self.observer, roots=self.roots)
+        self.sync = Sync(database=self.database, writer=self.writer, observer=lambda: self.observer, roots=self.roots)
         self.operations = Operations(
             steering=self,
             database=self.database,
             writer=self.writer,
-            observer=self.observer,
             roots=self.roots,
             jobs=self.jobs,
             sync=self.sync,
@@ -173,7 +173,7 @@ class Daemon:
             steering=self,
             database=self.database,
             writer=self.writer,
-            observer=self.observer,
+            observer=lambda: self.observer,
             roots=self.roots,
             jobs=self.jobs,
             application=self.application,
@@ -183,24 +183,41 @@ class Daemon:
 
         # The catalog before anyone who speaks to it; the writer before anyone who has something to say.
         self.writer.start()
-        self._parts.callback(self.writer.stop, STOP_SECONDS)
+        self._when_stopping(self.writer.stop, STOP_SECONDS)
         self.mounts.start()
         self._parts.callback(self.mounts.stop)
         self.workers.start()
-        self._parts.callback(lambda: self.workers.stop(STOP_SECONDS / 2))
+        self._when_stopping(self._stop_workers, STOP_SECONDS / 2)
         # Asked for before there are roots, so that the first of them is watched at once.
         self.observer.start()
-        self._parts.callback(self.observer.stop, STOP_SECONDS / 4)
+        self._when_stopping(self._stop_observer, STOP_SECONDS / 4)
         self.roots.configure(config.scan_dirs, self.rules, _pace(config), self.observer)
-        self._parts.callback(self.roots.stop, STOP_SECONDS / 4)
+        self._when_stopping(self.roots.stop, STOP_SECONDS / 4)
         self.jobs.start()
-        self._parts.callback(self.jobs.stop, STOP_SECONDS / 4)
+        self._when_stopping(self.jobs.stop, STOP_SECONDS / 4)
         # Who can ask finds everything there.
         self.server.start()
-        self._parts.callback(self.server.stop, STOP_SECONDS / 4)
+        self._when_stopping(self.server.stop, STOP_SECONDS / 4)
         self._parts.callback(self.sync.stop)
         self.is_ready = True
         self.systemd.ready()
+
+    def _when_stopping(self, stop: Callable[[float], object], seconds: float) -> None:
+        """Have a part stopped, in the seconds given or what is left until the one deadline of all parts."""
+
+        def stop_in_time() -> None:
+            self._stop_by = self._stop_by or time.monotonic() + STOP_SECONDS
+            stop(max(SHORTEST_STOP_SECONDS, min(seconds, self._stop_by - time.monotonic())))
+
+        self._parts.callback(stop_in_time)
+
+    # Those that a reload may have replaced.
+
+    def _stop_workers(self, seconds: float) -> None:
+        self.workers.stop(seconds)
+
+    def _stop_observer(self, seconds: float) -> None:
+        self.observer.stop(seconds)
 
     def stop(self) -> None:
         """Stop everything in reverse; a thread stuck on a dead disk does not hold it up."""
@@ -212,9 +229,7 @@ class Daemon:
 
     def run(self) -> int:
         """Serve until a signal or a death; returns the exit status."""
-        threading.excepthook = self._thread_died
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda number, _frame: self._wake.put(signal.Signals(number).name))
+        self._listen_to(signal.SIGTERM, signal.SIGINT)
         watchdog_seconds = self.systemd.watchdog_interval_seconds()
         while True:
             self._look_after(watchdog_seconds)
@@ -233,6 +248,10 @@ class Daemon:
             if what == "death":
                 log.critical("A thread died, the daemon ends cause=%s", self._death)
                 return 1
+
+    def _listen_to(self, *signals: signal.Signals) -> None:
+        for number in signals:
+            signal.signal(number, lambda number, _frame: self._wake.put(signal.Signals(number).name))
 
     def _look_after(self, watchdog_seconds: float | None) -> None:
         stuck = [pulse.name for pulse in self.heartbeats.stuck(time.monotonic(), STUCK_SECONDS) if not pulse.tolerated]
@@ -325,6 +344,10 @@ class Daemon:
             self.workers.stop(STOP_SECONDS)
             self.workers = self._build_workers(config)
             self.workers.start()
+        if config.watch.backend != old.watch.backend:
+            self.observer.stop(STOP_SECONDS)
+            self.observer = self._build_observer(config)
+            self.observer.start()
         if _watching(config) != _watching(old):
             self.roots.configure(config.scan_dirs, self.rules, _pace(config), self.observer)
         log.info("The configuration was applied anew")
@@ -361,6 +384,13 @@ class Daemon:
 
     def metrics(self) -> tuple[bytes, str]:
         return self._metrics.render()
+
+    def _build_observer(self, config: Config) -> Observer:
+        return Observer(
+            canary_directory=os.path.join(os.path.dirname(config.db_path), b"canary"),
+            backend=config.watch.backend,
+            sink=self.roots,
+        )
 
     def _build_workers(self, config: Config) -> Workers:
         workers = Workers(

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from mediawatchd.config import Config
 
 
+INTERRUPTED = 130
+
+
 def main() -> None:
     """Entry point of `mediawatchd`."""
     faulthandler.enable()
@@ -31,6 +34,8 @@ def main() -> None:
     except MediawatchdError as error:
         print(f"mediawatchd: {error}\n{error.hint}", file=sys.stderr)
         status = error.exit_status
+    except KeyboardInterrupt:  # while it starts; later it is the signal to stop
+        status = INTERRUPTED
     sys.stdout.flush()
     sys.stderr.flush()
     # A thread that hangs on a dead disk must not keep the process: everything worth keeping is committed.
@@ -47,10 +52,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"default: {configuration.DEFAULT_FILE}")
     parser.add_argument("--db", metavar="FILE", help="the catalog, instead of db_path")
     parser.add_argument("--socket", metavar="FILE", help="the control socket, instead of control.socket")
+    parser.add_argument(
+        "--port", type=_port, metavar="PORT", help="the port for the HTTP API, instead of server.port; none: no port"
+    )
     parser.add_argument("--check-config", action="store_true", help="check the configuration and end")
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.add_argument("--version", action="version", version=f"mediawatchd {__version__}")
     return parser
+
+
+def _port(text: str) -> int:
+    if text == "none":
+        return 0
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number up to 65535, or none")
+    return int(text)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -58,23 +74,28 @@ def _run(arguments: argparse.Namespace) -> int:
         scan_dirs=tuple(os.fsencode(folder) for folder in arguments.folders),
         db_path=None if arguments.db is None else os.fsencode(arguments.db),
         socket=None if arguments.socket is None else os.fsencode(arguments.socket),
+        port=arguments.port,
     )
     file = arguments.config
     if file is None and not arguments.folders:
         file = configuration.DEFAULT_FILE
 
     def load() -> Config:
-        return configuration.load(file, overrides=overrides, environment=os.environ)
+        config = configuration.load(file, overrides=overrides, environment=os.environ)
+        if not config.scan_dirs:
+            raise ConfigurationError(
+                "there is nothing to catalog: scan_dirs is empty",
+                hint="Name folders in scan_dirs, or on the command line: mediawatchd ~/Videos",
+            )
+        return config
 
-    config = load()
-    if not config.scan_dirs and not arguments.check_config:
-        raise ConfigurationError(
-            "there is nothing to catalog: scan_dirs is empty",
-            hint="Name folders in scan_dirs, or on the command line: mediawatchd ~/Videos",
-        )
     if arguments.check_config:
+        config = configuration.load(file, overrides=overrides, environment=os.environ)
         print(f"{file or 'the command line'}: the configuration is good")
+        if not config.scan_dirs:
+            print("scan_dirs is empty: name the folders to catalog before you start the daemon")
         return 0
+    config = load()
     # Imported now: a mistake in the configuration is told without waiting for all of the daemon to load.
     from mediawatchd.cli.foreground import Foreground  # noqa: PLC0415
     from mediawatchd.daemon import Daemon  # noqa: PLC0415

@@ -30,11 +30,15 @@ SOCKET_PATH_BYTES = 107
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """What the command line says; it goes before the file. Relative paths start in the working directory."""
+    """What the command line says; it goes before the file. Relative paths start in the working directory.
+
+    `port` 0: no TCP listener.
+    """
 
     scan_dirs: tuple[bytes, ...] = ()
     db_path: bytes | None = None
     socket: bytes | None = None
+    port: int | None = None
 
 
 def load(path: Path | None, *, overrides: CommandLine | None = None, environment: Mapping[str, str]) -> Config:
@@ -104,6 +108,10 @@ def _override(settings: Settings, overrides: CommandLine) -> None:
         if value is not None:
             settings.drop(key)
             _put_path(settings, key, value)
+    if overrides.port is not None:
+        settings.drop("server.port")
+        settings.places["server.port"] = Place("command line")
+        settings.values["server.port"] = overrides.port or None
 
 
 def _put_path(settings: Settings, key: str, path: bytes, *, slash: bool = False) -> None:

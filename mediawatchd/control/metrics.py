@@ -27,7 +27,7 @@ from mediawatchd.paths import printable
 from mediawatchd.watching.sink import LOST_REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client import Metric
 
@@ -74,7 +74,7 @@ class Metrics(Collector):
         steering: Steering,
         database: Database,
         writer: Writer,
-        observer: Observer,
+        observer: Callable[[], Observer],
         roots: Roots,
         jobs: Jobs,
         application: Application,
@@ -166,7 +166,7 @@ class Metrics(Collector):
                     seconds, "root")  # fmt: skip
 
     def _watching(self, statuses: Iterable[RootStatus], labels: Mapping[int, str]) -> Iterator[Metric]:
-        watcher = self._observer.statistics()
+        watcher = self._observer().statistics()
         events = from_zero(
             ((event,) for event in (*FILE_EVENTS, *DIRECTORY_EVENTS)),
             {(event,): count for event, count in watcher.events.items()},

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from mediawatchd.control.feed import Feed, Listener
     from mediawatchd.control.sync import Sync
     from mediawatchd.watching.keeper import RootStatus
-    from mediawatchd.watching.observer import Observer
     from mediawatchd.watching.roots import Roots
     from mediawatchd.watching.rules import Rules
     from mediawatchd.work.jobs import Jobs
@@ -70,7 +69,6 @@ class Operations:
         steering: Steering,
         database: Database,
         writer: Writer,
-        observer: Observer,
         roots: Roots,
         jobs: Jobs,
         sync: Sync,
@@ -79,7 +77,6 @@ class Operations:
         self._steering = steering
         self._database = database
         self._writer = writer
-        self._observer = observer
         self._roots = roots
         self._jobs = jobs
         self._sync = sync

@@ -94,7 +94,10 @@ def bind_tcp(host: str, port: int) -> Bound:
             refusal = error
         else:
             return Bound(bound, frozenset({host.lower(), bound.getsockname()[0]}), lambda: None)
-    raise SocketUnavailable(f"cannot listen on {host} port {port}: {refusal.strerror}") from refusal
+    raise SocketUnavailable(
+        f"cannot listen on {host} port {port}: {refusal.strerror}",
+        hint="Choose another port as `server: port` or with --port; `--port none` does without one.",
+    ) from refusal
 
 
 def adopt(descriptor: int) -> Bound:

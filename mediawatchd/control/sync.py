@@ -31,7 +31,7 @@ LOOK_SECONDS = 5.0
 class Sync:
     """The condition is notified at every commit."""
 
-    def __init__(self, *, database: Database, writer: Writer, observer: Observer, roots: Roots) -> None:
+    def __init__(self, *, database: Database, writer: Writer, observer: Callable[[], Observer], roots: Roots) -> None:
         self._database = database
         self._writer = writer
         self._observer = observer
@@ -62,7 +62,7 @@ class Sync:
         for keeper in answering:
             if not keeper.wait_until_checked(left()):
                 _time_out("root", keeper.path)
-        if not self._observer.sync(left()):
+        if not self._observer().sync(left()):
             _time_out("watcher", None)
         waited = []
         for keeper in answering:

@@ -76,7 +76,7 @@ class Parts:
         given: dict[str, Any] = {
             "steering": self,
             "writer": SimpleNamespace(statistics=lambda: self.writing),
-            "observer": SimpleNamespace(statistics=lambda: self.watching),
+            "observer": lambda: SimpleNamespace(statistics=lambda: self.watching),
             "roots": roots,
             "jobs": SimpleNamespace(running=lambda: self.jobs, ended=lambda: {("scan", "done"): 1}),
             "application": SimpleNamespace(requests=lambda: {("/api/jobs/<job>", 200): 2}),
