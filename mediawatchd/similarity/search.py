@@ -43,10 +43,9 @@ class Index:
 
     def __init__(self) -> None:
         self._bands: Bands | None = None
-        # One entry for each video in the bands: its id, and where its keys start; one more start at the end.
+        # One entry for each video in the bands, which know its place here.
         self._ids: Ids = np.empty(0, np.int64)
-        self._starts: Ids = np.zeros(1, np.int64)
-        # One entry for each key in the tail, the keys of a video side by side.
+        # One entry for each key in the tail.
         self._tail_keys: Words = np.empty(0, np.uint64)
         self._tail_ids: Ids = np.empty(0, np.int64)
         self._tail_length = 0
@@ -68,7 +67,8 @@ class Index:
             found.append(batch_keys)
         all_keys = np.concatenate(found)
         found.clear()
-        index._take(all_keys, np.concatenate(ids), np.concatenate(counts))
+        places = np.repeat(np.arange(sum(map(len, ids)), dtype=np.uint32), np.concatenate(counts))
+        index._take(all_keys, places, np.concatenate(ids))
         return index
 
     def __len__(self) -> int:
@@ -79,7 +79,7 @@ class Index:
     @property
     def bytes_held(self) -> int:
         """The memory of the arrays."""
-        arrays = (self._ids, self._starts, self._tail_keys, self._tail_ids)
+        arrays = (self._ids, self._tail_keys, self._tail_ids)
         return sum(array.nbytes for array in arrays) + (self._bands.bytes_held if self._bands else 0)
 
     def add(self, video: int, blob: bytes) -> None:
@@ -119,8 +119,8 @@ class Index:
         found = [self._in_tail(views)]
         if self._bands is not None:
             for frame in views:
-                positions = np.concatenate([self._bands.near(key, RADIUS_BITS) for key in frame])
-                found.append(np.unique(self._ids[np.searchsorted(self._starts, positions, "right") - 1]))
+                owners = np.concatenate([self._bands.near(key, RADIUS_BITS) for key in frame])
+                found.append(self._ids[np.unique(owners)])
         ids, agreeing = np.unique(np.concatenate(found), return_counts=True)
         order = np.lexsort((ids, -agreeing))
         return [int(video) for video in ids[order] if video != _REMOVED]
@@ -142,32 +142,29 @@ class Index:
                         hits.append(ids[near <= RADIUS_BITS])
         return np.concatenate([np.empty(0, np.int64), *(np.unique(np.concatenate(hits)) for hits in found if hits)])
 
-    def _take(self, found: Words, ids: Ids, counts: Ids) -> None:
-        """These keys, side by side for each id, are all there is from now on."""
+    def _take(self, found: Words, places: NDArray[np.uint32], ids: Ids) -> None:
+        """These keys are all there is from now on; `places` tells for each which of the ids it belongs to."""
         if len(found) > FEW_KEYS:
-            self._ids, self._starts = ids, np.concatenate(([0], np.cumsum(counts)))
-            self._bands = Bands(found)
-            found, ids, counts = found[:0], ids[:0], counts[:0]
-        self._tail_keys, self._tail_ids = found, np.repeat(ids, counts)
+            self._ids, self._bands = ids, Bands(found, places)
+            found, places = found[:0].copy(), places[:0]
+        self._tail_keys, self._tail_ids = found, ids[places]
         self._tail_length = len(found)
 
     def _sort_tail_in(self) -> None:
         """Removed videos are left out."""
-        parts = [self._rest_of_tail()]
+        present = self._tail_ids[: self._tail_length] != _REMOVED
+        found = self._tail_keys[: self._tail_length][present]
+        ids, inverse = np.unique(self._tail_ids[: self._tail_length][present], return_inverse=True)
+        places = inverse.astype(np.uint32)
         if self._bands is not None:
             # Let go of the orders before new ones are made: both together would be too much.
-            sorted_keys, self._bands = self._bands.keys, None
-            counts, present = np.diff(self._starts), self._ids != _REMOVED
-            parts.append((sorted_keys[np.repeat(present, counts)], self._ids[present], counts[present]))
-            del sorted_keys
-            self._ids, self._starts = np.empty(0, np.int64), np.zeros(1, np.int64)
-        found, ids, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
-        parts.clear()
-        self._take(found, ids, counts)
-
-    def _rest_of_tail(self) -> tuple[Words, Ids, Ids]:
-        """Keys, ids and numbers of keys of the tail's videos that are not removed."""
-        present = self._tail_ids[: self._tail_length] != _REMOVED
-        owners = self._tail_ids[: self._tail_length][present]
-        firsts = np.flatnonzero(np.diff(owners, prepend=_REMOVED))
-        return self._tail_keys[: self._tail_length][present], owners[firsts], np.diff(firsts, append=len(owners))
+            keys_before, owners, self._bands = self._bands.keys, self._bands.owners, None
+            present = self._ids != _REMOVED
+            kept = present[owners]
+            new_places = (np.cumsum(present) - 1).astype(np.uint32)
+            found = np.concatenate((keys_before[kept], found))
+            places = np.concatenate((new_places[owners[kept]], places + np.uint32(present.sum())))
+            ids = np.concatenate((self._ids[present], ids))
+            self._ids = self._ids[:0]
+            del keys_before, owners, kept
+        self._take(found, places, ids)

@@ -36,6 +36,11 @@ def near(key: int, other: int, bits: int) -> bool:
     return (key ^ other).bit_count() <= bits
 
 
+def bands(keys: list[int]) -> Bands:
+    """Of keys that belong each to its number."""
+    return Bands(np.array(keys, np.uint64), np.arange(len(keys), dtype=np.uint32))
+
+
 def turned(key: int, bits: list[int]) -> int:
     for bit in bits:
         key ^= 1 << bit
@@ -49,7 +54,7 @@ def test_bands_find_all_within_seven_bits_and_nothing_beyond_ten(
 ) -> None:
     stored = [*(turned(key, bits) for bits in turns), *others]
 
-    positions = set(Bands(np.array(stored, np.uint64)).near(np.uint64(key), 10).tolist())
+    positions = set(bands(stored).near(np.uint64(key), 10).tolist())
 
     assert {at for at, other in enumerate(stored) if near(key, other, 7)} <= positions
     assert positions <= {at for at, other in enumerate(stored) if near(key, other, 10)}
@@ -60,7 +65,7 @@ def test_bands_find_most_of_what_lies_ten_bits_away() -> None:
     key = dice.getrandbits(64)
     stored = [turned(key, dice.sample(range(64), 10)) for _ in range(1000)]
 
-    found = set(Bands(np.array(stored, np.uint64)).near(np.uint64(key), 10).tolist())
+    found = set(bands(stored).near(np.uint64(key), 10).tolist())
 
     assert 700 < len(found) < 780
 
