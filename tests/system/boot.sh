@@ -14,7 +14,7 @@ shift 2
 # The own group in each hierarchy that systemd uses; whoever started this removes it.
 for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
     [ -f "$hierarchy/cgroup.procs" ] || continue
-    mkdir "$hierarchy/$name"
+    mkdir -p "$hierarchy/$name"
     echo $$ >"$hierarchy/$name/cgroup.procs"
 done
 

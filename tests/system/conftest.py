@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -22,6 +24,7 @@ PROJECT = Path(__file__).parents[2]
 INSTALLED = "/opt/mediawatchd"
 PYTHON = Path("/usr/bin/python3")
 INSTALL_SECONDS = 300
+IMPORTED = [f"mediawatchd.{name}" for name in ("cli.ctl", "cli.daemon", "daemon", "hashing.streams", "watching.child")]
 CONFIG = "/etc/mediawatchd/mediawatchd.yaml"
 MEDIA = "/srv/media"
 QUICK = {"watch": {"settle_seconds": 0.2}, "server": {"port": None}}
@@ -66,34 +69,54 @@ class Service:
 
     def processes(self) -> list[str]:
         """The command lines of all processes of its user."""
-        listed = self.run("ps", "-o", "args=", "-u", "mediawatchd", check=False).stdout
-        return listed.splitlines()
+        command_line = 'tr "\\0\\n" "  " <"$p/cmdline"; echo'
+        each = f'for p in /proc/[0-9]*; do [ "$(stat -c %U "$p")" != mediawatchd ] || {{ {command_line}; }}; done'
+        return [line for line in self.run("sh", "-c", each).stdout.splitlines() if line]
 
     def wait_for(self, name: str, value: str, *, within: float = 30) -> None:
         wait_until(lambda: self.show(name) == value, within=within, poll=0.05, shows=lambda: self.show(name))
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The project in a virtual environment of the system's own Python, with the locked versions of what it needs."""
-    folder = tmp_path_factory.mktemp("installation")
-    source = folder / "source"
-    for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
-        source.mkdir(exist_ok=True)
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, source)
     shutil.copytree(PROJECT / "mediawatchd", source / "mediawatchd", ignore=shutil.ignore_patterns("__pycache__"))
-    locked = (PROJECT / "requirements-dev.txt").read_text()
-    (build_tool,) = re.findall(r"^setuptools==.*\n(?: .*\n)+", locked, re.MULTILINE)
-    (folder / "build-tool.txt").write_text(build_tool)
-    made = folder / "mediawatchd"
-    _run(str(PYTHON), "-m", "venv", str(made))
-    pip = [str(made / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", "--use-pep517"]
-    _run(*pip, "--require-hashes", "-r", str(folder / "build-tool.txt"), "-r", str(source / "requirements.txt"))
-    _run(*pip, "--no-index", "--no-deps", "--no-build-isolation", str(source))
-    # Made here and used there; nothing else in a virtual environment knows where it lies.
-    for command in ("mediawatchd", "mediawatchctl"):
-        script = made / "bin" / command
-        script.write_text(re.sub(r"^#!.*", f"#!{INSTALLED}/bin/python", script.read_text(), count=1))
+    dependencies = _dependencies(PROJECT / "build")
+    made = dependencies.with_name(f"{dependencies.name}-{os.getpid()}")
+    try:
+        _run("cp", "--archive", "--link", str(dependencies), str(made))
+        _run(*_pip(made), "--no-index", "--no-deps", "--no-build-isolation", str(source))
+        # Inside it is read-only: what is imported is compiled now, and not the thousands of modules that are not.
+        _run(str(made / "bin" / "python"), "-c", f"import {', '.join(IMPORTED)}")
+        # Made here and used there; nothing else in a virtual environment knows where it lies.
+        for command in ("mediawatchd", "mediawatchctl"):
+            script = made / "bin" / command
+            script.write_text(re.sub(r"^#!.*", f"#!{INSTALLED}/bin/python", script.read_text(), count=1))
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _dependencies(folder: Path) -> Path:
+    """All but the project itself; kept for the next time, until the locked versions are others."""
+    locked = (PROJECT / "requirements.txt").read_text()
+    (build_tool,) = re.findall(
+        r"^setuptools==.*\n(?: .*\n)+", (PROJECT / "requirements-dev.txt").read_text(), re.MULTILINE
+    )
+    wanted = locked + build_tool + str(PYTHON.resolve())
+    made = folder / f"system-tests-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
+    if not made.exists():
+        for old in folder.glob("system-tests-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        half = folder / f"half-{made.name}-{os.getpid()}"
+        _run(str(PYTHON), "-m", "venv", str(half))
+        requirements = half / "requirements.txt"
+        requirements.write_text(locked + build_tool)
+        _run(*_pip(half), "--require-hashes", "-r", str(requirements))
+        half.rename(made)
     return made
 
 
@@ -139,6 +162,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"needs {command}")
     if not PYTHON.exists():
         pytest.skip(f"needs {PYTHON}")
+
+
+def _pip(environment: Path) -> list[str]:
+    python = str(environment / "bin" / "python")
+    return [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--use-pep517", "--no-compile"]
 
 
 def _run(*command: str) -> None:
