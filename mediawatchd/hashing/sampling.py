@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mediawatchd.hashing.frames import Frames
 
-_CHEAP_PIXELS = 1.6e9
+CHEAP_PIXELS = 1.6e9
 _MOST_PIXELS = 30e9  # about a minute of decoding: beyond, a few keyframes must do
 _FRAMES = 16
 _FRAMES_OF_LONG = 32
@@ -54,7 +54,7 @@ class Sampler:
     def keyframes(self, frames: Frames, length: float) -> list[Sample]:
         """Samples of keyframes; none where exact frames are worth what they cost."""
         pixels = frames.pixels(length)
-        if pixels < _CHEAP_PIXELS:
+        if pixels < CHEAP_PIXELS:
             return []
         packets = frames.keyframes(_middles(length, _FRAMES_OF_LONG if length >= _LONG_SECONDS else _FRAMES))
         if len(packets) < _FEWEST_KEYFRAMES and pixels < _MOST_PIXELS:

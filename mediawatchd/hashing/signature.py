@@ -23,6 +23,8 @@ SIDE = 160
 _GRID = 32
 _COSINES = 16
 _BAR_LEVEL = 24  # of 255: what compression makes of black stays below
+_LIT_PERCENTILE = 80  # of a line: a logo or subtitles within a bar do not make it a picture
+_BLUR_LINES = 6  # between a bar and the picture, in a small video that was made larger
 _LEAST_SHARE = 0.3  # of the height or width; less between bars is a dark video and not a letterbox
 _MARGIN = 0.05  # of the height and width, on each side, that the cropped hash leaves out
 _FLAT = 4.0  # of 255, standard deviation of a picture that says nothing
@@ -39,16 +41,23 @@ def hashes(pictures: Pictures) -> tuple[list[int], bytes, bytes]:
 def _within_bars(pictures: Pictures) -> Box:
     """What is not black in all of the pictures: a bar is black for ever, a dark scene passes."""
     brightest = pictures.max(axis=0)
-    top, bottom = _lit(brightest.max(axis=1))
-    left, right = _lit(brightest.max(axis=0))
+    top, bottom = _lit(np.percentile(brightest, _LIT_PERCENTILE, axis=1))
+    left, right = _lit(np.percentile(brightest, _LIT_PERCENTILE, axis=0))
     return top, bottom, left, right
 
 
-def _lit(lines: NDArray[np.uint8]) -> tuple[int, int]:
+def _lit(lines: NDArray[np.float64]) -> tuple[int, int]:
     lit = np.flatnonzero(lines > _BAR_LEVEL)
     if len(lit) == 0 or lit[-1] + 1 - lit[0] < _LEAST_SHARE * len(lines):
         return 0, len(lines)
-    return int(lit[0]), int(lit[-1]) + 1
+    return int(lit[0]) + _blur(lines[lit[0] :]), len(lines) - _blur(lines[lit[-1] :: -1]) - (
+        len(lines) - 1 - int(lit[-1])
+    )
+
+
+def _blur(lines: NDArray[np.float64]) -> int:
+    """How many of the first lines are less than half as bright as those behind them."""
+    return int(np.argmax(lines >= lines[:_BLUR_LINES].max() / 2))
 
 
 def _middle(box: Box) -> Box:
