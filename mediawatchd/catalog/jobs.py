@@ -97,15 +97,15 @@ def tally(
 ) -> Tally:
     """Count the files of a scope. Reads every row of it.
 
-    Waited for is what lacks its quick hash on a root that is online, without a problem, and has not changed since
-    the catalog time `fact_ns`. Written is what was hashed since the Unix time `since`.
+    Waited for is what lacks its quick hash on a root that is online, has met no problem with it, is not held, and
+    has not changed since the catalog time `fact_ns`. Written is what was hashed since the Unix time `since`.
     """
     where, values = _within(scope)
     row = connection.execute(
         "SELECT count(*), coalesce(sum(waiting), 0), coalesce(sum(NOT waiting AND hashed_at >= ?), 0), "
         "coalesce(sum(problem_lacks = 1), 0), coalesce(sum(iif(waiting, 0, size)), 0) FROM ("
         "SELECT f.size, f.hashed_at, coalesce(f.problem_lacks, 0) AS problem_lacks, "
-        "f.lacks & 1 = 1 AND f.problem IS NULL AND f.fact_ns <= ? "
+        "f.lacks & 1 = 1 AND coalesce(f.problem_lacks, 0) & 1 = 0 AND NOT f.held AND f.fact_ns <= ? "
         f"AND d.root_id IN ({', '.join(str(root_id) for root_id in online) or 'NULL'}) AS waiting "
         "FROM directories AS d JOIN media_files AS f ON f.directory_id = d.id "
         f"WHERE NOT d.gone AND f.missing_since IS NULL AND NOT f.hidden AND ({where}))",

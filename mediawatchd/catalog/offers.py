@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     import sqlite3
 
 # Each kind has a partial index of the rows that lack it, in the order of the queue. A probe waits for the quick hash.
+# What is held is not there to be read.
 _LACKING = {
-    QUICK_HASH: "f.lacks & 1 = 1 AND f.missing_since IS NULL AND NOT f.hidden",
-    PROBE: "f.lacks & 3 = 2 AND f.missing_since IS NULL AND NOT f.hidden",
+    QUICK_HASH: "f.lacks & 1 = 1 AND f.missing_since IS NULL AND NOT f.hidden AND NOT f.held",
+    PROBE: "f.lacks & 3 = 2 AND f.missing_since IS NULL AND NOT f.hidden AND NOT f.held",
 }
 _INDEX = {QUICK_HASH: "media_files_unhashed", PROBE: "media_files_unprobed"}
 PRIORITIES = (LIVE, WALKED, ASKED)

@@ -1,7 +1,7 @@
 """What of the state at a moment is still open: for `sync`. Read only.
 
 All of it is asked of the rows, by the catalog time of the last fact that changed each: what changed again after the
-moment is younger, and is not waited for. Nor is what could not be read and waits to be tried again.
+moment is younger, and is not waited for. Nor is what could not be read and waits to be tried again, or is held.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def open_work(connection: sqlite3.Connection, online: frozenset[int], until_ns: 
     roots = _list(online)
     pending = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id "
-        "WHERE f.lacks & 1 = 1 AND f.missing_since IS NULL AND NOT f.hidden "
+        "WHERE f.lacks & 1 = 1 AND f.missing_since IS NULL AND NOT f.hidden AND NOT f.held "
         f"AND coalesce(f.problem_lacks, 0) & 1 = 0 AND f.fact_ns <= ? AND d.root_id IN ({roots})) "
         "OR EXISTS (SELECT 1 FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id "
-        "WHERE f.lacks & 3 = 2 AND f.missing_since IS NULL AND NOT f.hidden "
+        "WHERE f.lacks & 3 = 2 AND f.missing_since IS NULL AND NOT f.hidden AND NOT f.held "
         f"AND coalesce(f.problem_lacks, 0) & 2 = 0 AND f.fact_ns <= ? AND d.root_id IN ({roots}))",
         (until_ns, until_ns),
     ).fetchone()[0]
@@ -51,7 +51,7 @@ def unsettled(connection: sqlite3.Connection, online: frozenset[int], since_ns: 
     """Paths that changed again after a moment, and wait for their hash; at most NAMED."""
     rows = connection.execute(
         "SELECT CAST(d.path || f.name AS BLOB) FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id "
-        "WHERE f.lacks & 1 = 1 AND f.missing_since IS NULL AND NOT f.hidden "
+        "WHERE f.lacks & 1 = 1 AND f.missing_since IS NULL AND NOT f.hidden AND NOT f.held "
         "AND f.attempts > 0 AND coalesce(f.problem_lacks, 0) & 1 = 0 AND f.fact_ns > ? "
         f"AND d.root_id IN ({_list(online)}) LIMIT ?",
         (since_ns, NAMED),

@@ -1,0 +1,150 @@
+"""Which rows the workers may have, in which order, and when the next ones are due."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediawatchd.catalog import offers
+from mediawatchd.catalog.offers import Cursor
+from mediawatchd.model import ASKED, LIVE, PROBE, QUICK_HASH, SECOND, WALKED, Failed, Problem, Task
+from tests.catalogs import file, inode_of
+
+if TYPE_CHECKING:
+    from tests.catalogs import Catalog
+
+
+def due(
+    catalog: Catalog, kind: int = QUICK_HASH, priority: int = LIVE, *, after: Cursor | None = None, limit: int = 100
+) -> tuple[list[Task], Cursor]:
+    now_ns = round(catalog.now * SECOND)
+    return offers.due(catalog.connection, kind, priority, after=after or Cursor(), now_ns=now_ns, limit=limit)
+
+
+def names(catalog: Catalog, kind: int = QUICK_HASH, priority: int = LIVE) -> list[bytes]:
+    return [task.path.removeprefix(b"/media/") for task in due(catalog, kind, priority)[0]]
+
+
+def next_due(catalog: Catalog) -> float | None:
+    time = offers.next_due_ns(catalog.connection, round(catalog.now * SECOND))
+    return None if time is None else time / SECOND
+
+
+def settling(catalog: Catalog) -> int:
+    return offers.settling(catalog.connection, round(catalog.now * SECOND))
+
+
+def test_a_task_says_all_that_a_worker_needs(catalog: Catalog) -> None:
+    catalog.look(b"\xff/", file(b"a.mkv"), priority=WALKED)
+    row = catalog.row(b"\xff/a.mkv")
+    tasks, _ = due(catalog, priority=WALKED)
+    assert tasks == [Task(row.id, b"/media/\xff/a.mkv", row.stamp, "video", row.lacks, 1, catalog.disk, WALKED)]
+
+
+def test_what_is_not_ripe_is_not_offered(catalog: Catalog) -> None:
+    catalog.look(b"", file(b"now.mkv"), file(b"later.mkv", settle=5), file(b"last.mkv", settle=30))
+    assert names(catalog) == [b"now.mkv"]
+    assert (next_due(catalog), settling(catalog)) == (105, 2)
+    catalog.now = 105
+    assert names(catalog) == [b"now.mkv", b"later.mkv"]
+    assert (next_due(catalog), settling(catalog)) == (130, 1)
+    catalog.now = 130
+    assert (next_due(catalog), settling(catalog)) == (None, 0)
+
+
+def test_what_has_been_due_longest_comes_first(catalog: Catalog) -> None:
+    catalog.look(b"", file(b"b.mkv"), at=100)
+    catalog.look(b"", file(b"a.mkv"), file(b"c.mkv"), at=90)
+    assert names(catalog) == [b"a.mkv", b"c.mkv", b"b.mkv"]
+
+
+def test_each_priority_is_a_queue_of_its_own(catalog: Catalog) -> None:
+    for priority in (ASKED, WALKED, LIVE):
+        catalog.look(b"", file(b"%d.mkv" % priority), priority=priority)
+    assert [names(catalog, priority=priority) for priority in offers.PRIORITIES] == [
+        [b"0.mkv"], [b"1.mkv"], [b"2.mkv"]
+    ]  # fmt: skip
+
+
+def test_a_probe_waits_for_the_quick_hash(catalog: Catalog) -> None:
+    catalog.look(b"", file(b"a.mkv"))
+    assert names(catalog, PROBE) == []
+    catalog.hash(b"a.mkv")
+    assert (names(catalog), names(catalog, PROBE)) == ([], [b"a.mkv"])
+    catalog.probe(b"a.mkv")
+    assert names(catalog, PROBE) == []
+
+
+def test_the_cursor_goes_through_all_of_them_once(catalog: Catalog) -> None:
+    wanted = [b"%02d.mkv" % number for number in range(25)]
+    catalog.look(b"", *(file(name) for name in wanted[:13]), at=90)
+    catalog.look(b"", *(file(name) for name in wanted[13:]), at=95)
+    seen: list[bytes] = []
+    after = Cursor()
+    while tasks := due(catalog, after=after, limit=4)[0]:
+        seen += [task.path.removeprefix(b"/media/") for task in tasks]
+        after = due(catalog, after=after, limit=4)[1]
+    assert seen == wanted
+    assert due(catalog, after=after)[1] == after
+
+
+def test_missing_and_hidden_files_are_not_offered(catalog: Catalog) -> None:
+    catalog.look(b"", file(b"a.mkv"), file(b"b.mkv"), file(b"c.mkv"))
+    catalog.miss(b"", b"a.mkv")
+    with catalog.transaction() as tx:
+        tx.connection.execute("UPDATE media_files SET hidden = 1 WHERE name = ?", (b"b.mkv",))
+        tx.totals.recount(tx.connection, 1)
+    assert names(catalog) == [b"c.mkv"]
+
+
+def test_held_files_are_not_offered_until_they_return(catalog: Catalog) -> None:
+    """They are not there to be read: each attempt would end in another look, for ever."""
+    wanted = [b"%02d.mkv" % number for number in range(60)]
+    catalog.look(b"", *(file(name) for name in wanted))
+    catalog.miss(b"", *wanted)
+    assert catalog.counts()["held"] == 60
+    assert names(catalog) == []
+    catalog.now += 1
+    catalog.look(b"", file(wanted[0]))
+    catalog.now += 60
+    assert names(catalog) == [wanted[0]]
+
+
+def test_a_failed_file_is_offered_when_its_wait_is_over(catalog: Catalog) -> None:
+    catalog.look(b"", file(b"a.mkv"))
+    row = catalog.row(b"a.mkv")
+    catalog.tell(Failed(row.id, row.stamp, QUICK_HASH, Problem("io", "no"), final=False))
+    assert (names(catalog), next_due(catalog), settling(catalog)) == ([], 160, 0)
+    catalog.now = 160
+    assert names(catalog) == [b"a.mkv"]
+
+
+def test_a_file_that_failed_for_good_is_not_offered(catalog: Catalog) -> None:
+    catalog.look(b"", file(b"a.mkv"))
+    catalog.hash(b"a.mkv")
+    row = catalog.row(b"a.mkv")
+    catalog.tell(Failed(row.id, row.stamp, PROBE, Problem("decode", "no"), final=True))
+    catalog.now = 1e6
+    assert names(catalog, PROBE) == []
+
+
+def test_the_next_due_time_is_that_of_any_kind_and_priority(catalog: Catalog) -> None:
+    catalog.look(b"", file(b"a.mkv", settle=30), priority=WALKED)
+    catalog.look(b"", file(b"b.mkv"))
+    catalog.hash(b"b.mkv")
+    row = catalog.row(b"b.mkv")
+    with catalog.transaction() as tx:
+        tx.store(row, row._replace(due_ns=120 * SECOND))
+    assert next_due(catalog) == 120
+
+
+def test_the_order_of_the_queue_is_that_of_an_index(catalog: Catalog) -> None:
+    """Sorting all that waits, each time that a queue is filled up, would cost a core."""
+    catalog.look(b"", file(b"a.mkv", inode=inode_of(b"a")))
+    statements: list[str] = []
+    catalog.connection.set_trace_callback(statements.append)
+    due(catalog)
+    due(catalog, PROBE)
+    catalog.connection.set_trace_callback(None)
+    for statement in statements:
+        plan = [row[3] for row in catalog.connection.execute("EXPLAIN QUERY PLAN " + statement)]
+        assert not any("TEMP B-TREE" in step for step in plan), plan
