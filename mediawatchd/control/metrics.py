@@ -281,7 +281,7 @@ def _files(writer: WriterStatistics) -> Iterator[Metric]:
     results = from_zero(((result,) for result in RESULTS), {(key,): count for key, count in writer.results.items()})
     failures = from_zero(
         product(STAGES.values(), get_args(Reason)),
-        {(STAGES[bit], reason): count for (bit, reason), count in writer.failures.items()},
+        {(STAGES[bit], reason): count for (bit, reason), count in writer.failures.items() if bit in STAGES},
     )
     yield counter("files_discovered", "Files that were new to the catalog.", writer.discovered)
     yield counter("files_processed", "Attempts at files that ended.", results, "result")
