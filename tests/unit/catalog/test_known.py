@@ -23,7 +23,8 @@ def directory(catalog: Catalog, path: bytes) -> KnownDirectory:
 def test_a_directory_is_known_by_its_whole_path_while_it_is_there(catalog: Catalog) -> None:
     catalog.look(b"films/", file(b"a.mkv"))
     row = directory(catalog, b"films/")
-    assert row[1:] == (b"/media/films/", catalog.disk, inode_of(b"/media/films/"), 0, None)
+    assert (row.path, row.filesystem_id, row.inode) == (b"/media/films/", catalog.disk, inode_of(b"/media/films/"))
+    assert (row.gone, row.absent_ns) == (0, None)
     assert known.directory(catalog.connection, b"/media/film/") is None
     catalog.look(b"", gone=[b"films/"])
     assert directory(catalog, b"films/").absent_ns is not None
