@@ -61,12 +61,13 @@ def next_due_ns(connection: sqlite3.Connection, now_ns: int) -> int | None:
     return min((time for time in times if time is not None), default=None)
 
 
-def settling(connection: sqlite3.Connection, now_ns: int) -> int:
-    """How many files are waited for to be left alone."""
+def settling(connection: sqlite3.Connection, now_ns: int, *, look_at: int = -1) -> int:
+    """How many files are waited for to be left alone; among the first `look_at` that are not due yet, if given."""
     count: int = connection.execute(
-        f"SELECT count(*) FROM media_files AS f INDEXED BY {_INDEX[QUICK_HASH]} "
-        f"WHERE {_LACKING[QUICK_HASH]} AND f.priority IN (0, 1, 2) AND f.due_ns > ? "
-        "AND coalesce(f.problem_lacks, 0) & 1 = 0",
-        (now_ns,),
+        "SELECT count(*) FROM (SELECT f.problem_lacks AS problem_lacks "
+        f"FROM media_files AS f INDEXED BY {_INDEX[QUICK_HASH]} "
+        f"WHERE {_LACKING[QUICK_HASH]} AND f.priority IN (0, 1, 2) AND f.due_ns > ? LIMIT ?) "
+        "WHERE coalesce(problem_lacks, 0) & 1 = 0",
+        (now_ns, look_at),
     ).fetchone()[0]
     return count

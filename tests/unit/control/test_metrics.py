@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +16,7 @@ from mediawatchd import __version__
 from mediawatchd.catalog.database import Database
 from mediawatchd.catalog.totals import FIELDS
 from mediawatchd.catalog.writer import WriterStatistics
+from mediawatchd.control import metrics
 from mediawatchd.control.metrics import Metrics
 from mediawatchd.hashing.decoding import DecodeStatistics
 from mediawatchd.model import PROBE, QUICK_HASH, Stamp, Task
@@ -227,3 +230,18 @@ def test_jobs_are_told_of_together_and_never_by_their_number(parts: Parts) -> No
     parts.jobs = [SimpleNamespace(row=SimpleNamespace(total=total, processed=done)) for total, done in rows]
     assert parts.value("job_progress_ratio", kind="scan") == 0.25
     assert parts.value("control_requests_total", route="/api/jobs/<job>", code="200") == 2
+
+
+def test_a_library_that_has_just_arrived_is_not_counted_at_each_scrape(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "catalog.db")) as catalog, catalog:
+        catalog.execute("INSERT INTO directories (id, path, path_is_text) VALUES (1, x'2f', 1)")
+        catalog.executemany(
+            "INSERT INTO media_files (directory_id, name, name_is_text, media_type, size, mtime_ns, due_ns, lacks, "
+            "first_seen) VALUES (1, ?, 1, 'video', 1, 1, 1 << 62, 7, 0)",
+            [(b"%d" % number,) for number in range(5)],
+        )
+    assert parts.value("settling_files") == 5
+    monkeypatch.setattr(metrics, "MOST_SETTLING", 3)
+    assert parts.value("settling_files") == 3
