@@ -51,6 +51,14 @@ def test_a_cropped_copy_is_found_to_the_bit_from_either_side(swap: bool) -> None
     assert score(*reversed(pair) if swap else pair) == ("duplicate", 0.0, 16, 0.0, False, True)
 
 
+@pytest.mark.parametrize("duration", [140.0, 180.0])
+def test_a_crop_is_found_in_the_shorter_and_in_the_longer_video(duration: float) -> None:
+    times = [duration * (number + 0.5) / 16 for number in range(16)]
+    copy = fingerprint([cropped(frame) for frame in FILM], times=times, duration=duration)
+
+    assert score(ORIGINAL, copy)[:2] == ("duplicate", 0.0)
+
+
 def test_a_copy_cropped_and_mirrored_is_found_to_the_bit() -> None:
     copy = fingerprint([mirrored(cropped(frame)) for frame in FILM])
 
@@ -119,6 +127,16 @@ def test_the_same_pictures_in_another_order_are_no_copy() -> None:
 
     assert match.verdict is None
     assert match.distance == 0
+
+
+def test_two_parts_of_one_scene_are_no_copies() -> None:
+    """All frames resemble each other, none is the same: the most alike ones lie anywhere."""
+    one, other = (fingerprint([changed(FILM[0], 25, part, number) for number in range(16)]) for part in "ab")
+
+    match = score(one, other)
+
+    assert match.verdict is None
+    assert match.distance < 60
 
 
 def test_the_same_pictures_backwards_are_no_copy() -> None:

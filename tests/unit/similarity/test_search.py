@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediawatchd.hashing.fingerprint import Fingerprint, pack
-from mediawatchd.similarity import search
+from mediawatchd.similarity import bands, search
 from mediawatchd.similarity.bands import Bands
 from mediawatchd.similarity.frames import keys
 from mediawatchd.similarity.search import Index
@@ -29,6 +29,7 @@ def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if request.param == "sorted":
         monkeypatch.setattr(search, "FEW_KEYS", 100)
         monkeypatch.setattr(search, "TAIL_KEYS", 64)
+        monkeypatch.setattr(bands, "_CHUNK", 50)
     return request.param
 
 
@@ -36,7 +37,7 @@ def near(key: int, other: int, bits: int) -> bool:
     return (key ^ other).bit_count() <= bits
 
 
-def bands(keys: list[int]) -> Bands:
+def bands_of(keys: list[int]) -> Bands:
     """Of keys that belong each to its number."""
     return Bands(np.array(keys, np.uint64), np.arange(len(keys), dtype=np.uint32))
 
@@ -54,10 +55,17 @@ def test_bands_find_all_within_seven_bits_and_nothing_beyond_ten(
 ) -> None:
     stored = [*(turned(key, bits) for bits in turns), *others]
 
-    positions = set(bands(stored).near(np.uint64(key), 10).tolist())
+    positions = set(bands_of(stored).near(np.uint64(key), 10).tolist())
 
     assert {at for at, other in enumerate(stored) if near(key, other, 7)} <= positions
     assert positions <= {at for at, other in enumerate(stored) if near(key, other, 10)}
+
+
+@pytest.mark.parametrize("bit", range(64))
+def test_a_band_is_found_by_any_single_bit(bit: int) -> None:
+    elsewhere = [16 * band + at for band in range(4) if band != bit // 16 for at in (3, 9)]
+
+    assert bands_of([turned(0, [bit, *elsewhere])]).near(np.uint64(0), 10).tolist() == [0]
 
 
 def test_bands_find_most_of_what_lies_ten_bits_away() -> None:
@@ -65,7 +73,7 @@ def test_bands_find_most_of_what_lies_ten_bits_away() -> None:
     key = dice.getrandbits(64)
     stored = [turned(key, dice.sample(range(64), 10)) for _ in range(1000)]
 
-    found = set(bands(stored).near(np.uint64(key), 10).tolist())
+    found = set(bands_of(stored).near(np.uint64(key), 10).tolist())
 
     assert 700 < len(found) < 780
 
@@ -134,6 +142,18 @@ def test_a_removed_video_is_not_found_and_can_come_back() -> None:
     assert len(index) == len(VIDEOS) - 1
     index.add(3, BLOBS[3])
     assert index.candidates(VIDEOS[3])[:1] == [3]
+
+
+def test_what_was_removed_is_left_out_when_the_tail_is_sorted_in() -> None:
+    index = Index.build((number, blob) for number, blob in BLOBS.items() if number <= 20)
+    for number in (1, 2, 7, 19):
+        index.remove(number)
+
+    for number in range(21, 61):
+        index.add(number, BLOBS[number])
+
+    found = {number: index.candidates(video)[:1] for number, video in VIDEOS.items()}
+    assert all(found[number] == [number] for number in VIDEOS if number not in {1, 2, 7, 19})
 
 
 def test_a_video_that_is_added_again_has_only_its_new_frames() -> None:
