@@ -370,7 +370,9 @@ class Daemon:
         troubles += [
             f"{printable(status.path)}: {status.message or status.watch}"
             for status in self.roots.statuses()
-            if status.state in {"error", "replaced"} or (status.state == "online" and status.watch == "degraded")
+            if status.state in {"error", "replaced"}
+            # Polling because somebody chose it says nothing; for want of anything better it says why.
+            or (status.state == "online" and (status.watch == "degraded" or status.message is not None))
         ]
         troubles += [
             f"the thread {pulse.name} has been at one file for {pulse.silent_seconds:.0f} s"

@@ -91,12 +91,7 @@ class Library:
 
     def hashed(self) -> int:
         """How many quick hashes were taken since the daemon started."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(os.fspath(self.daemon.socket))
-            connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-            text = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
-        [value] = re.findall(r'^mediawatchd_files_processed_total\{result="hashed"\} (\S+)', text, re.MULTILINE)
-        return int(float(value))
+        return int(metric(self.daemon, 'mediawatchd_files_processed_total{result="hashed"}'))
 
     def events(self, folder: Path, *kinds: str) -> list[tuple[str, str]]:
         """What the history tells of a folder: events of these kinds and their paths below it, oldest first."""
@@ -107,6 +102,16 @@ class Library:
             for item in items
             if item["path"] and item["path"].startswith(prefix) and item["event"] in kinds
         ]
+
+
+def metric(daemon: Running, name: str) -> float:
+    """The value of a metric with its labels, as Prometheus would read it; 0 where there is none."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(os.fspath(daemon.socket))
+        connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        text = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
+    values = re.findall(f"^{re.escape(name)} (\\S+)$", text, re.MULTILINE)
+    return float(values[0]) if values else 0.0
 
 
 @contextmanager
