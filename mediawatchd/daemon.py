@@ -56,7 +56,6 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
 SHORTEST_STOP_SECONDS = 0.2
-WRITER_SECONDS = 600.0
 HOUSEKEEPING_SECONDS = 3600.0
 STATUS_SECONDS = 1.0
 STUCK_SECONDS = 40.0
@@ -97,7 +96,6 @@ class Daemon:
         """Start everything; what was started is stopped again when a part fails. Catalog first, sources last."""
         _raise_open_files()
         threading.excepthook = self._thread_died
-        # Would end the process until then; the other two are right to do so while it starts.
         self._listen_to(signal.SIGHUP)
         try:
             self._start()
@@ -110,6 +108,8 @@ class Daemon:
         self.systemd.status("opening the catalog")
         self.database.open()
         self._parts.callback(self.database.close)
+        # Until here they end the process at once: looking through a large catalog may take a while.
+        self._listen_to(signal.SIGTERM, signal.SIGINT)
         with self.database.reader() as connection:
             self._paused = bool(get_state(connection, "paused"))
 
@@ -229,7 +229,6 @@ class Daemon:
 
     def run(self) -> int:
         """Serve until a signal or a death; returns the exit status."""
-        self._listen_to(signal.SIGTERM, signal.SIGINT)
         watchdog_seconds = self.systemd.watchdog_interval_seconds()
         while True:
             self._look_after(watchdog_seconds)
@@ -304,8 +303,8 @@ class Daemon:
 
     def pause(self, paused: bool) -> None:
         """Stop hashing and walks, or go on; survives a restart."""
+        self.writer.ask(lambda tx: set_state(tx.connection, "paused", int(paused)))
         self._paused = paused
-        self.writer.call(lambda tx: set_state(tx.connection, "paused", int(paused))).result(WRITER_SECONDS)
         self.workers.pause(paused)
         self.workers.wake()
         self.roots.wake()

@@ -16,10 +16,11 @@ from mediawatchd.errors import Refused
 from mediawatchd.work.progress import path_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.writer import Writer
+    from mediawatchd.watching.keeper import Keeper
     from mediawatchd.watching.observer import Observer
     from mediawatchd.watching.roots import Roots
 
@@ -58,7 +59,18 @@ class Sync:
         def left() -> float:
             return max(0.0, deadline - time.monotonic())
 
-        answering = [keeper for keeper in self._roots.keepers() if not self._hangs(keeper.root_id)]
+        while True:
+            keepers = self._roots.keepers()
+            self._wait_for_roots(keepers, left, walk=walk)
+            if self._roots.keepers() == keepers:
+                break  # else configured anew meanwhile, and what was waited for ended with the former keepers
+        until_ns = self._writer.call(lambda tx: tx.now_ns).result(WRITER_SECONDS)
+        self._wait_for_rows(until_ns, left, is_paused)
+        return self._answer(until_ns)
+
+    def _wait_for_roots(self, keepers: Iterable[Keeper], left: Callable[[], float], *, walk: bool) -> None:
+        """Until all that the watcher had seen was looked at, and all walks that are due were made."""
+        answering = [keeper for keeper in keepers if not self._hangs(keeper.root_id)]
         for keeper in answering:
             if not keeper.wait_until_checked(left()):
                 _time_out("root", keeper.path)
@@ -73,9 +85,6 @@ class Sync:
         for keeper, mark, request in waited:
             if not keeper.wait_until_looked(mark, left()) or (request and not request.done.wait(left())):
                 _time_out("walk", keeper.path)
-        until_ns = self._writer.call(lambda tx: tx.now_ns).result(WRITER_SECONDS)
-        self._wait_for_rows(until_ns, left, is_paused)
-        return self._answer(until_ns)
 
     def _hangs(self, root_id: int) -> bool:
         return any(status.id == root_id and status.state == "error" for status in self._roots.statuses())

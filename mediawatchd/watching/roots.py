@@ -62,13 +62,15 @@ class Roots:
         self._online: frozenset[int] = frozenset()
 
     def configure(self, paths: Sequence[bytes], rules: Rules, pace: Pace, observer: Observer) -> None:
-        """Start a keeper for each path, in place of those there are. Blocks until the catalog knows the roots."""
+        """Start a keeper for each path, in place of those there are. Blocks until the catalog knows the roots.
+
+        Who asks for a walk meanwhile asks a former keeper, and the next one makes it.
+        """
         self._end_keepers(5.0)
-        left: list[WalkRequest] = []
-        for keeper in self._all():
-            left += keeper.walks.close()
+        former = self._all()
+        for keeper in former:
             observer.unwatch(keeper.root_id)
-            self._drop(keeper)
+            self._heartbeats.retire(keeper.heart)
 
         def configured(tx: Transaction) -> dict[bytes, int]:
             ids = rows.configure(tx, paths)
@@ -96,6 +98,8 @@ class Roots:
         }
         with self._lock:
             self._keepers = keepers
+            self._online = frozenset()
+            left = [request for keeper in former for request in keeper.walks.close()]
         for request in left:
             self._hand_on(request)
         for keeper in keepers.values():
@@ -136,18 +140,16 @@ class Roots:
 
     def walk(self, scope: Sequence[bytes], is_cancelled: Callable[[], bool]) -> list[WalkRequest]:
         """Ask for the walks of a job. The scope was checked by `resolve`."""
-        return [
-            keeper.ask_for_walk(path, "job", is_job=True, is_cancelled=is_cancelled)
-            for path in scope
-            if (keeper := self.covering(path)) is not None
-        ]
+        with self._lock:
+            return [
+                keeper.ask_for_walk(path, "job", is_job=True, is_cancelled=is_cancelled)
+                for path in scope
+                if (keeper := _covering(self._keepers.values(), path)) is not None
+            ]
 
     def covering(self, path: bytes) -> Keeper | None:
         """The keeper in whose root a path lies."""
-        for keeper in self._all():
-            if path.startswith(keeper.path) or path + b"/" == keeper.path:
-                return keeper
-        return None
+        return _covering(self._all(), path)
 
     def named(self, path: bytes) -> Keeper:
         """The keeper of the root with this path. Raises Refused when there is none."""
@@ -229,11 +231,9 @@ class Roots:
         with self._lock:
             return list(self._keepers.values())
 
-    def _drop(self, keeper: Keeper) -> None:
-        with self._lock:
-            del self._keepers[keeper.root_id]
-            self._online -= {keeper.root_id}
-        self._heartbeats.retire(keeper.heart)
+
+def _covering(keepers: Iterable[Keeper], path: bytes) -> Keeper | None:
+    return next((one for one in keepers if path.startswith(one.path) or path + b"/" == one.path), None)
 
 
 def _visible(rules: Rules, root: bytes, path: bytes) -> bool:
