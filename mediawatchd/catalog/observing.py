@@ -189,7 +189,9 @@ def _former(tx: Transaction, report: Report, found: Found) -> FileRow | None:
     directory = tx.directory(row)
     stamp = found.stamp
     if (
-        directory.path != found.former.directory
+        # Its directory may have moved meanwhile, with all that was known to be in it: a file with one link, seen here,
+        # is not there.
+        (directory.path != found.former.directory and stamp.links != 1)
         or directory.filesystem_id != report.place.filesystem_id
         or (row.inode, row.size, row.mtime_ns) != (stamp.inode, stamp.size, stamp.mtime_ns)
     ):

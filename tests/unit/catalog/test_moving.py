@@ -295,3 +295,20 @@ def test_nothing_moves_into_a_root_that_is_not_configured(catalog: Catalog) -> N
     with catalog.transaction() as tx:
         apply_moves(tx, [move, move._replace(root_id=99)])
     assert list(catalog.present()) == [b"a/a.mkv"]
+
+
+@pytest.mark.parametrize(("links", "moves"), [(1, True), (2, False)])
+def test_a_file_that_left_a_directory_which_then_moved_is_found(catalog: Catalog, links: int, moves: bool) -> None:
+    """Two roots are looked at by two threads: the file was seen in one before the directory was seen in the other.
+
+    It became a new file, and the row that had its history went along with the directory. What has a second link may
+    be in both.
+    """
+    catalog.look(b"films/", file(b"a.mkv"), file(b"b.mkv"))
+    a = catalog.know(b"films/a.mkv").id
+    found = catalog.moved(b"films/a.mkv", here=b"c.mkv")
+    found = found._replace(stamp=found.stamp._replace(links=links))
+    catalog.move_directories((b"films/", b"movies/"))
+    catalog.look(b"", found)
+    assert (catalog.present()[b"c.mkv"] == a) is moves
+    assert (b"movies/a.mkv" in catalog.present()) is not moves
