@@ -2,6 +2,9 @@
 
 Runs in decode processes only. Exact frames are the better ones, as two files of one content then show the same
 ones; but on the way to them much is decoded. So only short videos get them, and long ones their keyframes.
+
+Measured in CPU seconds: exact frames of clips of 4 to 10 s at up to 960 by 540 cost 0.1 to 0.6, of a minute at 1080p
+5.0; the keyframes of that minute 0.25, which is 18 ms each for decoding and half a millisecond for making it small.
 """
 
 from __future__ import annotations

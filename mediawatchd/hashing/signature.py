@@ -3,6 +3,10 @@
 Runs in decode processes only: it imports numpy. A picture is freed of black bars, brought to 32 by 32 and taken
 apart into cosines; a hash is the signs of the 256 slowest. Signs do not change with brightness, contrast or size,
 and a mirrored picture has exactly those of the odd columns turned around.
+
+Measured by `benchmarks.similar` on five real contents in 147 edited copies: bars, greys, brightness, size and codecs
+cost 2 to 18 bits of 256, a crop of 5 % in all 31 to 42 and on each side 11 to 24, a logo 23 to 62. Pairs of different
+contents lie at 110 to 112, the nearest of 3,690 at 79.
 """
 
 from __future__ import annotations
