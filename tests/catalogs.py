@@ -373,6 +373,8 @@ _NEVER = {
     "ON d.id = f.directory_id WHERE f.missing_since IS NULL GROUP BY 1 HAVING count(*) > 1",
     "a present file in a gone directory": "SELECT f.id FROM media_files AS f JOIN directories AS d "
     "ON d.id = f.directory_id WHERE d.gone AND f.missing_since IS NULL",
+    "a present directory in a gone one": "SELECT d.path FROM directories AS d JOIN directories AS p "
+    "ON p.id = d.parent_id WHERE p.gone AND NOT d.gone",
     "a directory on its way": "SELECT id FROM directories WHERE path < '/'",
     "a hash that is known and wanted": "SELECT id FROM media_files WHERE quick_hash IS NOT NULL AND lacks & 1 = 1",
     "an old hash beside a new one": "SELECT id FROM media_files "

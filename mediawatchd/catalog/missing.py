@@ -91,12 +91,13 @@ class Missing:
         ).fetchall()
         if rows:
             self._decide(tx, report, [FileRow._make(row) for row in rows])
-        # A directory stays for as long as files in it are held.
+        # A directory stays for as long as something at or below it does: held files, or another file system.
         tx.connection.execute(
             "UPDATE directories SET gone = 1, absent_ns = NULL WHERE path >= ? AND path < ? AND NOT gone "
-            "AND coalesce(filesystem_id, ?) = ? "
-            "AND NOT EXISTS ("
-            "SELECT 1 FROM media_files WHERE directory_id = directories.id AND missing_since IS NULL)",
+            "AND NOT EXISTS (SELECT 1 FROM directories AS d WHERE NOT d.gone AND d.path >= directories.path "
+            "AND d.path < CAST(substr(directories.path, 1, length(directories.path) - 1) || '0' AS BLOB) "
+            "AND (coalesce(d.filesystem_id, ?) <> ? OR EXISTS ("
+            "SELECT 1 FROM media_files WHERE directory_id = d.id AND missing_since IS NULL)))",
             there,
         )
         tx.connection.execute("UPDATE directories SET absent_ns = NULL WHERE id = ?", (directory.id,))

@@ -202,6 +202,8 @@ def _failed(tx: Transaction, row: FileRow, outcome: Failed) -> None:
     problem = outcome.problem
     tx.count("failed")
     tx.failures[outcome.lacks, problem.reason] += 1
+    if not row.lacks & outcome.lacks:
+        return  # it was found out meanwhile
     new = row._replace(
         problem=problem.text,
         problem_reason=problem.reason,

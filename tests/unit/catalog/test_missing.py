@@ -161,7 +161,7 @@ def test_rows_on_another_file_system_below_an_absent_directory_stay(catalog: Cat
     catalog.lose(b"films/")
     assert catalog.missing() == [b"films/a.mkv"]
     assert list(catalog.present()) == [b"films/usb/b.mkv"]
-    assert b"films/usb/" in catalog.directory_paths()
+    assert sorted(catalog.directory_paths()) == [b"", b"films/", b"films/usb/"], "what is there is in what is there"
 
 
 # Directories
@@ -259,6 +259,15 @@ def test_what_is_held_is_told_once(
     assert tx.events == []
     assert catalog.counts()["held"] == 100
     assert not open_work(catalog.connection, frozenset({1}), 1_000 * SECOND).absences
+
+
+def test_the_directories_above_held_files_stay(catalog: Catalog) -> None:
+    fill(catalog, b"films/new/", 100)
+    fill(catalog, b"films/old/", 0)
+    catalog.lose(b"films/")
+    assert catalog.counts()["held"] == 100
+    assert sorted(catalog.directory_paths()) == [b"", b"films/", b"films/new/"]
+    assert list(catalog.directory_paths(gone=True)) == [b"films/old/"]
 
 
 @pytest.mark.parametrize("files", [50, 51])

@@ -400,6 +400,14 @@ def test_a_final_problem_of_the_hash_leaves_the_file_without_one(catalog: Catalo
     assert (row.quick_hash, row.lacks & QUICK_HASH, row.problem) == (None, 0, "io!")
 
 
+def test_a_failure_of_what_was_found_out_meanwhile_is_no_problem(catalog: Catalog) -> None:
+    catalog.look(b"", file(b"a.mkv"))
+    catalog.hash(b"a.mkv")
+    before = catalog.row(b"a.mkv")
+    fail(catalog, b"a.mkv", QUICK_HASH)
+    assert catalog.row(b"a.mkv") == before
+
+
 # Changed while it was read
 
 
