@@ -93,7 +93,7 @@ def media_files(roots: Iterable[bytes]) -> dict[bytes, os.stat_result]:
         path: status
         for root in roots
         if os.path.isdir(root)
-        for path, status in regular_files(os.path.realpath(root) if os.path.islink(root) else root)
+        for path, status in regular_files(root)
         if is_media(path, root)
     }
 
