@@ -69,9 +69,10 @@ class Parts:
         stamp: Stamp | None = None,
         settle_ns: int = 0,
         priority: int = WALKED,
+        filesystem: str = FILESYSTEM,
     ) -> list[int]:
         """Report these names, each a video; returns their ids."""
-        place = Place(self.call(lambda tx: roots.filesystem_id(tx, FILESYSTEM, "ext4")), None)
+        place = Place(self.call(lambda tx: roots.filesystem_id(tx, filesystem, "ext4")), None)
         media = tuple(Found(name, "video", stamp or a_stamp(), settle_ns) for name in names)
         at_ns = self.database.clock.now_ns()
         self.writer.reports([Report(self.root_ids[root], directory, place, at_ns, priority, media)])

@@ -5,12 +5,14 @@ Used by the writer thread only. A bounded cache answers most look-ups; it is cle
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.catalog.rows import is_text
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
 
     from mediawatchd.catalog.transaction import RootRow
     from mediawatchd.model import DirectoryMove, Place
@@ -33,6 +35,14 @@ class DirectoryRow(NamedTuple):
 def below(path: bytes) -> tuple[bytes, bytes]:
     """The byte range [low, high) of a directory's path and of everything below it."""
     return path, path[:-1] + b"0"  # "0" is the byte after "/"
+
+
+@contextmanager
+def index_for_deleting(connection: sqlite3.Connection) -> Iterator[None]:
+    """Around the deletion of directories: without this index the check of the foreign key reads all files for each."""
+    connection.execute("CREATE INDEX deleting ON media_files (directory_id)")
+    yield
+    connection.execute("DROP INDEX deleting")
 
 
 def parent_path(path: bytes) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from mediawatchd.catalog.directories import below, parent_path
+from mediawatchd.catalog.directories import below, index_for_deleting, parent_path
 from mediawatchd.catalog.rows import COLUMNS, FileRow, present_file
 from mediawatchd.catalog.transaction import Look, Transaction
 from mediawatchd.model import SECOND
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mediawatchd.model import Report
 
 HOUR_NS = 3600 * SECOND
+AT_ONCE = 5_000
+"""Rows changed in one transaction at most, so that a writer with a million of them still shows that it lives."""
 
 
 class Missing:
@@ -38,10 +40,12 @@ class Missing:
 
     def apply(self, tx: Transaction, report: Report, directory: DirectoryRow) -> None:
         """Take the absences of a report."""
-        if (
-            not self._mounts_unchanged(report.mounts, report.directory)
-            or directory.filesystem_id != report.place.filesystem_id
-        ):
+        if directory.filesystem_id != report.place.filesystem_id:
+            return
+        if not self._mounts_unchanged(report.mounts, report.directory):
+            # Nothing is believed of this look; another one, under the table as it is then, must not be forgotten.
+            tx.looks += [Look(report.root_id, report.directory, name, tx.policy.settle_ns) for name in report.absent]
+            tx.looks += [_look_at(report, path, tx.policy.settle_ns) for path in report.absent_directories]
             return
         due = []
         for name in report.absent:
@@ -66,18 +70,16 @@ class Missing:
             return
         if directory.filesystem_id not in {None, report.place.filesystem_id}:
             return  # its own file system is not mounted here now
-        parent = parent_path(path)
-        name = path[len(parent) : -1]
         if directory.absent_ns is None:
             tx.connection.execute(
                 "UPDATE directories SET absent_ns = ?, fact_ns = ? WHERE id = ?",
                 (report.at_ns, report.at_ns, directory.id),
             )
             tx.directories.clear()
-            tx.looks.append(Look(report.root_id, parent, name, 2 * tx.policy.settle_ns))
+            tx.looks.append(_look_at(report, path, 2 * tx.policy.settle_ns))
             return
         if (left_ns := _wait_ns(tx, report, directory.absent_ns)) > 0:
-            tx.looks.append(Look(report.root_id, parent, name, left_ns))
+            tx.looks.append(_look_at(report, path, left_ns))
             return
         # What was seen on another file system than is there now may be unmounted, not deleted. What was not seen itself
         # (NULL) is known only for what was below it.
@@ -86,11 +88,14 @@ class Missing:
             f"SELECT {', '.join('f.' + column for column in FileRow._fields)} FROM directories AS d "
             "JOIN media_files AS f ON f.directory_id = d.id "
             "WHERE d.path >= ? AND d.path < ? AND NOT d.gone AND coalesce(d.filesystem_id, ?) = ? "
-            "AND f.missing_since IS NULL AND NOT f.held",
-            there,
+            "AND f.missing_since IS NULL AND NOT f.held LIMIT ?",
+            (*there, AT_ONCE),
         ).fetchall()
         if rows:
             self._decide(tx, report, [FileRow._make(row) for row in rows])
+        if len(rows) == AT_ONCE:
+            tx.looks.append(_look_at(report, path, 0))
+            return
         # A directory stays for as long as something at or below it does: held files, or another file system.
         tx.connection.execute(
             "UPDATE directories SET gone = 1, absent_ns = NULL WHERE path >= ? AND path < ? AND NOT gone "
@@ -139,6 +144,12 @@ class Missing:
         return count
 
 
+def _look_at(report: Report, path: bytes, delay_ns: int) -> Look:
+    """A look at a directory is a look at its name in its parent."""
+    parent = parent_path(path)
+    return Look(report.root_id, parent, path[len(parent) : -1], delay_ns)
+
+
 def _wait_ns(tx: Transaction, report: Report, absent_ns: int) -> int:
     """How much longer an absence must last to be believed."""
     return absent_ns + 2 * tx.policy.settle_ns - report.at_ns
@@ -169,11 +180,11 @@ def make_missing(
 
 
 def confirm(tx: Transaction, root_id: int) -> int:
-    """A person says that the held files are gone. Returns how many there were."""
+    """A person says that the held files are gone. Makes AT_ONCE of them missing at most; returns how many."""
     rows = tx.connection.execute(
         f"SELECT {COLUMNS} FROM media_files WHERE absent_ns IS NOT NULL AND missing_since IS NULL AND held "
-        "AND directory_id IN (SELECT id FROM directories WHERE root_id = ?)",
-        (root_id,),
+        "AND directory_id IN (SELECT id FROM directories WHERE root_id = ?) LIMIT ?",
+        (root_id, AT_ONCE),
     ).fetchall()
     make_missing(tx, map(FileRow._make, rows), detail="confirmed")
     return len(rows)
@@ -190,15 +201,35 @@ def wait_anew(tx: Transaction, root_id: int, paths: tuple[bytes, bytes]) -> None
 
 
 def purge(tx: Transaction) -> int:
-    """Forget rows missing for longer than the policy keeps them, on a root walked twice since. Returns how many."""
+    """Forget rows missing for longer than the policy keeps them, on a root walked twice since.
+
+    AT_ONCE of them at most, and then the directories in which nothing is remembered any more. Returns how many rows.
+    """
     rows = tx.connection.execute(
         f"SELECT {', '.join('f.' + column for column in FileRow._fields)} FROM media_files AS f "
         "JOIN directories AS d ON d.id = f.directory_id JOIN roots AS r ON r.id = d.root_id "
         "WHERE f.missing_since IS NOT NULL AND r.configured "
-        "AND r.online_ns - f.missing_online_ns > ? AND r.walks - f.missing_walks >= 2",
-        (tx.policy.keep_ns,),
+        "AND r.online_ns - f.missing_online_ns > ? AND r.walks - f.missing_walks >= 2 LIMIT ?",
+        (tx.policy.keep_ns, AT_ONCE),
     ).fetchall()
     for row in map(FileRow._make, rows):
         tx.totals.add(tx.directory(row).root_id, row, -1)
         tx.connection.execute("DELETE FROM media_files WHERE id = ?", (row.id,))
+    _forget_empty_directories(tx)
     return len(rows)
+
+
+def _forget_empty_directories(tx: Transaction) -> None:
+    """Delete the rows of directories that are gone and in which nothing is remembered, from the lowest up."""
+    empty = (
+        "FROM directories AS d WHERE d.gone "
+        "AND NOT EXISTS (SELECT 1 FROM media_files WHERE directory_id = d.id AND missing_since IS NOT NULL) "
+        "AND NOT EXISTS (SELECT 1 FROM media_files WHERE directory_id = d.id AND missing_since IS NULL) "
+        "AND NOT EXISTS (SELECT 1 FROM directories AS child WHERE child.parent_id = d.id)"
+    )
+    if tx.connection.execute(f"SELECT 1 {empty} LIMIT 1").fetchone() is None:
+        return
+    with index_for_deleting(tx.connection):
+        while tx.connection.execute(f"DELETE FROM directories WHERE id IN (SELECT d.id {empty})").rowcount:
+            pass
+    tx.directories.clear()

@@ -217,7 +217,9 @@ def _restamped(row: FileRow, stamp: Stamp, due_ns: int) -> FileRow:
         return new
     if row.quick_hash is None:
         # Not settled yet, or it could not be read: what was changed may be the right to read it.
-        return new.without_problem()._replace(due_ns=due_ns)
+        if (row.problem_lacks or 0) & QUICK_HASH:
+            new = new.without_problem()
+        return new._replace(due_ns=due_ns)
     return new._replace(
         former_quick_hash=row.quick_hash, quick_hash=None, lacks=row.lacks | QUICK_HASH, due_ns=due_ns, attempts=0
     )

@@ -26,11 +26,20 @@ class Cursor(NamedTuple):
     file_id: int = 0
 
 
+class Wanted(NamedTuple):
+    """Which rows may be offered: at most `limit`, of roots that are `online`, of no `saturated` file system."""
+
+    online: frozenset[int]
+    saturated: frozenset[int]
+    limit: int
+
+
 START = Cursor()
+NONE = frozenset([-1])
 
 
 def due(
-    connection: sqlite3.Connection, kind: int, priority: int, *, after: Cursor, now_ns: int, limit: int
+    connection: sqlite3.Connection, kind: int, priority: int, wanted: Wanted, *, after: Cursor, now_ns: int
 ) -> tuple[list[Task], Cursor]:
     """The next rows of a priority that lack `kind` and are due, and where the last of them stands in the queue."""
     rows = connection.execute(
@@ -38,8 +47,10 @@ def due(
         "f.media_type, f.lacks, d.root_id, d.filesystem_id, f.due_ns "
         f"FROM media_files AS f INDEXED BY {_INDEX[kind]} JOIN directories AS d ON d.id = f.directory_id "
         f"WHERE {_LACKING[kind]} AND f.priority = ? AND f.due_ns <= ? AND (f.due_ns, f.id) > (?, ?) "
+        f"AND d.root_id IN ({_list(wanted.online)}) "
+        f"AND coalesce(d.filesystem_id, 0) NOT IN ({_list(wanted.saturated or NONE)}) "
         "ORDER BY f.due_ns, f.id LIMIT ?",
-        (priority, now_ns, *after, limit),
+        (priority, now_ns, *after, wanted.limit),
     ).fetchall()
     tasks = [
         Task(row[0], row[1], Stamp._make(row[2:7]), row[7], row[8], row[9] or 0, row[10] or 0, priority) for row in rows
@@ -71,3 +82,7 @@ def settling(connection: sqlite3.Connection, now_ns: int, *, look_at: int = -1) 
         (now_ns, look_at),
     ).fetchone()[0]
     return count
+
+
+def _list(ids: frozenset[int]) -> str:
+    return ", ".join(map(str, sorted(ids))) or "NULL"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mediawatchd.catalog.directories import below, parent_path
+from mediawatchd.catalog.directories import below, index_for_deleting, parent_path
 from mediawatchd.catalog.missing import wait_anew
 from mediawatchd.catalog.totals import FIELDS
 from mediawatchd.catalog.transaction import RootRow, Transaction, get_state, set_state
@@ -114,6 +114,7 @@ class WalkRecord(NamedTuple):
 
 
 KEPT_SCANS = 1_000
+FORGOTTEN_AT_ONCE = 50_000
 
 
 def record_walk(tx: Transaction, root_id: int, walk: WalkRecord) -> None:
@@ -144,19 +145,27 @@ def add_online(tx: Transaction, root_ids: Sequence[int], nanoseconds: int) -> No
 
 
 def forget(tx: Transaction, root_id: int) -> int:
-    """Delete a root that is no longer configured, with all its rows. Returns how many files that were."""
-    tx.totals.write(tx.connection)
+    """Delete files of a root that is no longer configured, FORGOTTEN_AT_ONCE at most, and at last the root.
+
+    Returns how many files that were: 0 when nothing was left of it.
+    """
+    if root_id not in tx.roots:
+        return 0
     count = tx.connection.execute(
-        "DELETE FROM media_files WHERE directory_id IN (SELECT id FROM directories WHERE root_id = ?)", (root_id,)
+        "DELETE FROM media_files WHERE id IN (SELECT f.id FROM directories AS d "
+        "JOIN media_files AS f ON f.directory_id = d.id WHERE d.root_id = ? LIMIT ?)",
+        (root_id, FORGOTTEN_AT_ONCE),
     ).rowcount
+    tx.totals.recount(tx.connection, root_id)
+    tx.totals.write(tx.connection)
+    if count == FORGOTTEN_AT_ONCE:
+        return count
     tx.connection.execute(
         "UPDATE directories SET parent_id = NULL WHERE parent_id IN (SELECT id FROM directories WHERE root_id = ?)",
         (root_id,),
     )
-    # Without an index the check of the foreign key reads all files for each directory.
-    tx.connection.execute("CREATE INDEX forgetting ON media_files (directory_id)")
-    tx.connection.execute("DELETE FROM directories WHERE root_id = ?", (root_id,))
-    tx.connection.execute("DROP INDEX forgetting")
+    with index_for_deleting(tx.connection):
+        tx.connection.execute("DELETE FROM directories WHERE root_id = ?", (root_id,))
     tx.connection.execute("DELETE FROM roots WHERE id = ?", (root_id,))
     tx.directories.clear()
     tx.totals.load(tx.connection)

@@ -26,6 +26,7 @@ from mediawatchd.catalog.observing import Observing
 from mediawatchd.catalog.roots import load_roots
 from mediawatchd.catalog.totals import Totals
 from mediawatchd.catalog.transaction import Look, Policy, Transaction, get_state
+from mediawatchd.errors import Refused
 from mediawatchd.telemetry.durations import DurationCounts, Durations
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ PASSING = frozenset(
     ]
 )
 """What a disk or another program does to the catalog, and may undo; any other error is one of ours."""
+ASK_SECONDS = 30.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -96,6 +98,7 @@ class _Call(Generic[T]):
         self.function = function
         self.result: T
         self.future: Future[T] = Future()
+        self.is_begun = False
 
 
 class _Reports(NamedTuple):
@@ -185,6 +188,24 @@ class Writer:
             call.future.set_exception(RuntimeError("the writer has ended"))
         return call.future
 
+    def ask(self, function: Callable[[Transaction], T], timeout_seconds: float = ASK_SECONDS) -> T:
+        """Run a function in the next transaction for somebody who waits.
+
+        Raises Refused, 503, when that cannot begin in time; then it is not done later either.
+        """
+        future = self.call(function)
+        try:
+            return future.result(timeout_seconds)
+        except TimeoutError:
+            if not future.cancel():
+                return future.result()  # it is being done at this moment
+        raise Refused(
+            503,
+            "catalog_busy",
+            self.statistics().trouble or "the catalog has too much to write",
+            hint="Nothing was changed; try again when `mediawatchctl status` shows that it can be written.",
+        )
+
     def set_policy(self, policy: Policy) -> None:
         self._policy = policy
 
@@ -248,7 +269,7 @@ class Writer:
                 return
             if not self._wait_to_retry(attempt, trouble):
                 for message in batch:
-                    if isinstance(message, _Call):
+                    if isinstance(message, _Call) and not message.future.cancelled():
                         message.future.set_exception(trouble)
                 return
 
@@ -262,7 +283,7 @@ class Writer:
         self._observing.committed(tx)
         self._committed(Committed(tx.events, tx.looks, tx.released))
         for message in batch:
-            if isinstance(message, _Call):
+            if isinstance(message, _Call) and message.is_begun:
                 message.future.set_result(message.result)
         return None
 
@@ -319,6 +340,10 @@ class Writer:
         elif isinstance(message, _Outcomes):
             outcomes.apply(tx, message.outcomes)
         else:
+            # Who asked may have gone; once begun, a call is tried until it is done.
+            if not message.is_begun and not message.future.set_running_or_notify_cancel():
+                return
+            message.is_begun = True
             message.result = message.function(tx)
 
     def _wait_to_retry(self, attempt: int, error: sqlite3.Error) -> bool:

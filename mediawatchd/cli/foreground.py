@@ -120,7 +120,7 @@ def _asking(socket: bytes, screen: Screen) -> str:
     """The command that asks this daemon, as it can be typed here."""
     command = "mediawatchctl"
     if shutil.which(command) is None:
-        command = os.path.join(os.path.dirname(sys.argv[0]), command)
+        command = os.path.join(os.path.dirname(sys.executable), command)
     if os.fsdecode(socket) in default_sockets(os.environ):
         return command
     return f"{command} --socket {shlex.quote(screen.shown(socket))}"

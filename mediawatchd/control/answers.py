@@ -23,6 +23,7 @@ CODES: Mapping[str, str] = {
     "bad_cursor": "`after` is not what an earlier page of the same list gave as `next`",
     "bad_value": "a field has the wrong type, or a value that makes no sense",
     "body_too_large": "the body of the request is larger than any call needs",
+    "catalog_busy": "the catalog could not be written in time, and nothing was changed",
     "client_gone": "the client left before the answer was ready",
     "foreign_host": "the Host header names another machine",
     "foreign_origin": "a page of another site sent the request",

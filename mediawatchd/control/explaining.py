@@ -75,7 +75,7 @@ def _explanation(row: FileRow, root: RootStatus, now_ns: int, *, paused: bool) -
         again = f"It is tried again in {wait:.0f} s." if row.lacks & (row.problem_lacks or 0) else (
             "It is not tried again until it changes or a scan is asked for."
         )  # fmt: skip
-        return Explanation("problem", f"{row.problem}. {again}")
+        return Explanation("problem", f"{row.problem.rstrip('.')}. {again}")
     if not row.lacks & (QUICK_HASH | PROBE):
         return Explanation("ready", "Everything is known.")
     if paused:

@@ -22,10 +22,11 @@ from mediawatchd.errors import Refused
 from mediawatchd.work.progress import iso_time, job_fields, path_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.jobs import Scope
+    from mediawatchd.catalog.transaction import Transaction
     from mediawatchd.catalog.writer import Writer
     from mediawatchd.config import Config
     from mediawatchd.control.feed import Feed, Listener
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from mediawatchd.work.jobs import Jobs
     from mediawatchd.work.queue import WorkQueue
 
-WRITER_SECONDS = 600.0
+NOTHING = dict.fromkeys(FIELDS, 0)
 
 
 class Steering(Protocol):
@@ -101,7 +102,11 @@ class Operations:
             "degraded": bool(troubles),
             "troubles": troubles,
             "uptime_seconds": round(time.time() - self._steering.started, 1),
-            "roots": [_root_fields(status, totals[status.id], rows[status.id].last_reconcile) for status in statuses],
+            "roots": [
+                _root_fields(status, totals.get(status.id, NOTHING), rows[status.id].last_reconcile)
+                for status in statuses
+                if status.id in rows
+            ],
             "catalog": {
                 **{field: whole[field] for field in ("files", "bytes", "videos", "audio", "quick_hashed")},
                 "pending_quick_hash": whole["pending_quick_hash"],
@@ -214,7 +219,7 @@ class Operations:
 
     def confirm_missing(self, path: bytes) -> dict[str, Any]:
         keeper = self._roots.named(path)
-        confirmed = self._writer.call(lambda tx: missing.confirm(tx, keeper.root_id)).result(WRITER_SECONDS)
+        confirmed = self._in_pieces(lambda tx: missing.confirm(tx, keeper.root_id))
         return {"status": "confirmed", "files": confirmed, **path_fields("path", path)}
 
     def forget_root(self, path: bytes) -> dict[str, Any]:
@@ -232,8 +237,15 @@ class Operations:
                 "the root is still configured",
                 hint="Take it out of scan_dirs and run `mediawatchctl reload` first.",
             )
-        forgotten = self._writer.call(lambda tx: root_rows.forget(tx, row.id)).result(WRITER_SECONDS)
+        forgotten = self._in_pieces(lambda tx: root_rows.forget(tx, row.id))
         return {"status": "forgotten", "files": forgotten, **path_fields("path", path)}
+
+    def _in_pieces(self, change: Callable[[Transaction], int]) -> int:
+        """Make a change that may be of many rows in transactions of its own, until nothing is left of it."""
+        total = 0
+        while changed := self._writer.ask(change):
+            total += changed
+        return total
 
     def subscribe(self, since: int | None) -> Listener:
         return self._feed.subscribe(since)

@@ -121,5 +121,5 @@ class Hints:
 def _merged(names: Names | None, name: bytes | None, closed: bool) -> Names | None:
     if names is None or name is None:
         return None
-    names[name] = closed
+    names[name] = closed or names.get(name, False)
     return names if len(names) <= NAMES else None

@@ -324,6 +324,8 @@ class Keeper:
 
     def _follow(self, was: Verdict, verdict: Verdict, *, disturbed: bool) -> None:
         """Watch a root that has come, stop watching one that has gone."""
+        if self._stopping:
+            return  # the root may have another keeper already
         if verdict.state != "online":
             self._interrupt_walk()
             self._walk_due = self._unwatched_due = None

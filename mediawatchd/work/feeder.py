@@ -96,12 +96,15 @@ class Feeder:
         with self._database.reader() as connection:
             for priority in offers.PRIORITIES:
                 reading = self._passes[kind, priority]
-                while (room := queue.room()) >= min(FEWEST, queue.capacity):
+                # Not all at once: one file system must not take all the room before it shows to be saturated.
+                most = max(1, queue.capacity // 4)
+                while (room := queue.room()) >= min(FEWEST, most):
+                    wanted = offers.Wanted(online, queue.saturated(), min(room, most))
                     tasks, reading.cursor = offers.due(
-                        connection, kind, priority, after=reading.cursor, now_ns=now_ns, limit=room
+                        connection, kind, priority, wanted, after=reading.cursor, now_ns=now_ns
                     )
-                    queue.offer(task for task in tasks if task.root_id in online)
-                    if len(tasks) == room:
+                    queue.offer(tasks)
+                    if len(tasks) == wanted.limit:
                         continue
                     if reading.wakes == self._wakes:
                         break  # nothing can have come behind it

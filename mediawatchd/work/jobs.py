@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WRITER_SECONDS = 600.0
 POLL_SECONDS = 0.25
 SAVE_SECONDS = 5.0
 COUNTING_SHARE = 20
@@ -137,7 +136,7 @@ class Jobs:
                             hint="Wait for it or cancel it.",
                             detail={"job": job.row.id, "progress": job_fields(self._status(job))},
                         )
-            row = self._writer.call(lambda tx: rows.create(tx, "scan", scope)).result(WRITER_SECONDS)
+            row = self._writer.ask(lambda tx: rows.create(tx, "scan", scope))
             self._begin(_Running(row))
         return row
 
@@ -163,7 +162,7 @@ class Jobs:
         with self._progress:
             return dict(self._ended)
 
-    def newest(self, limit: int = 100) -> list[JobStatus]:
+    def newest(self, limit: int = rows.KEPT_JOBS) -> list[JobStatus]:
         with self._database.reader() as connection:
             known = rows.newest(connection, limit)
         with self._progress:
@@ -223,11 +222,14 @@ class Jobs:
         except Exception as problem:  # a job must end, whatever happens to it
             log.exception("A job failed job=%d", job.row.id)
             error = str(problem)
-        finally:
+        try:
             # What only the end of the daemon has ended goes on at its next start.
             if not self._stopping or job.row.state == "stopping" or state == "done":
                 job.row = job.row._replace(state=state, error=error, finished=time.time())
                 self._save(job.row)
+        except Exception as problem:  # noqa: BLE001 - the daemon stops, or the disk of the catalog failed
+            log.warning("How a job ended could not be written, it goes on at the next start error=%s", problem)
+        finally:
             with self._progress:
                 del self._running[job.row.id]
                 if not self._stopping:
@@ -239,7 +241,7 @@ class Jobs:
         with self._database.reader() as connection:
             troubled = rows.problems(connection, scope)
         if troubled:
-            self._writer.call(lambda tx: ask_again(tx, troubled)).result(WRITER_SECONDS)
+            self._writer.call(lambda tx: ask_again(tx, troubled)).result()
         job.walks = self._walk(scope, job.cancelled.is_set)
         for walk in job.walks:
             while not walk.done.wait(POLL_SECONDS):
@@ -251,7 +253,7 @@ class Jobs:
         if len(errors) == len(job.walks):
             return "failed", "; ".join(errors) or "its folders lie in no configured root any more"
         # Everything found is in the catalog once this call is through.
-        walked_ns = self._writer.call(lambda tx: tx.now_ns).result(WRITER_SECONDS)
+        walked_ns = self._writer.call(lambda tx: tx.now_ns).result()
         if not self._count_until_hashed(job, walked_ns):
             return "cancelled", None
         return "done", "; ".join(errors) or None
@@ -300,7 +302,7 @@ class Jobs:
             rows.save(tx, row)
             tx.tell("job", None, None, detail=f"{row.kind} {row.id} {row.state}")
 
-        self._writer.call(save).result(WRITER_SECONDS)
+        self._writer.call(save).result()
 
 
 def _overlap(one: Scope, other: Scope) -> bool:

@@ -52,7 +52,8 @@ class WorkQueue:
         # Guarded by _changed:
         self._waiting: dict[int, list[_Waiting]] = defaultdict(list)
         self._busy: dict[int, int] = defaultdict(int)
-        self._held: set[int] = set()
+        self._held: dict[int, int] = {}
+        self._held_of: dict[int, int] = defaultdict(int)
         self._length = 0
         self._paused = False
         self._closed = False
@@ -64,7 +65,8 @@ class WorkQueue:
             added = 0
             for task in tasks:
                 if task.file_id not in self._held:
-                    self._held.add(task.file_id)
+                    self._held[task.file_id] = task.filesystem_id
+                    self._held_of[task.filesystem_id] += 1
                     heapq.heappush(self._waiting[task.filesystem_id], (task.priority, next(self._order), task, now))
                     added += 1
             self._length += added
@@ -75,6 +77,11 @@ class WorkQueue:
         """How many tasks may be offered. What awaits its commit counts too: a slow writer slows the feeder."""
         with self._changed:
             return max(0, self.capacity - len(self._held))
+
+    def saturated(self) -> frozenset[int]:
+        """The file systems that hold half of the capacity: one that hangs must leave room for the others."""
+        with self._changed:
+            return frozenset(key for key, held in self._held_of.items() if held >= self.capacity // 2)
 
     def take(self, limit: int) -> list[Task]:
         """Wait for tasks of one file system, up to `limit`; the taker calls `done` for it. Empty when closed."""
@@ -102,7 +109,9 @@ class WorkQueue:
     def release(self, file_ids: Iterable[int]) -> None:
         """The outcomes of these files are committed: they may be offered again."""
         with self._changed:
-            self._held.difference_update(file_ids)
+            for file_id in file_ids:
+                if (filesystem_id := self._held.pop(file_id, None)) is not None:
+                    self._held_of[filesystem_id] -= 1
 
     def pause(self, paused: bool) -> None:
         """While paused nothing is handed out."""

@@ -17,7 +17,8 @@ def due(
     catalog: Catalog, kind: int = QUICK_HASH, priority: int = LIVE, *, after: Cursor | None = None, limit: int = 100
 ) -> tuple[list[Task], Cursor]:
     now_ns = round(catalog.now * SECOND)
-    return offers.due(catalog.connection, kind, priority, after=after or Cursor(), now_ns=now_ns, limit=limit)
+    wanted = offers.Wanted(frozenset([1, 2, 3]), frozenset(), limit)
+    return offers.due(catalog.connection, kind, priority, wanted, after=after or Cursor(), now_ns=now_ns)
 
 
 def names(catalog: Catalog, kind: int = QUICK_HASH, priority: int = LIVE) -> list[bytes]:
