@@ -211,7 +211,7 @@ def test_another_disk_with_other_files_is_not_touched_until_it_is_accepted(
 ) -> None:
     os.rename(root[:-1], root[:-1] + b".away")
     tree({"other.mkv": size(7)}).under(root)
-    identity = Identity("uuid", "uuid:another", "ext4", True, True, False, ())
+    identity = Identity("uuid:another", "uuid", "ext4", True, True, False, ())
     monkeypatch.setattr(places, "identify", lambda _fd, _mount: identity)
     parts.keeper(root)._places._by_device.clear()
     parts.keeper(root).check_root()
