@@ -16,12 +16,15 @@ VARIABLES = 500
 
 
 class KnownDirectory(NamedTuple):
+    """`is_parent`: present directories are known in it."""
+
     id: int
     path: bytes
     filesystem_id: int | None
     inode: int | None
     gone: int
     absent_ns: int | None
+    is_parent: int
 
 
 class KnownFile(NamedTuple):
@@ -36,7 +39,10 @@ class KnownFile(NamedTuple):
     missing: bool
 
 
-_DIRECTORY = "id, path, filesystem_id, inode, gone, absent_ns"
+_DIRECTORY = (
+    "id, path, filesystem_id, inode, gone, absent_ns, "
+    "EXISTS (SELECT 1 FROM directories AS child WHERE child.parent_id = directories.id AND NOT child.gone)"
+)
 
 
 def directory(connection: sqlite3.Connection, path: bytes) -> KnownDirectory | None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mediawatchd.watching.observer import Observer
     from mediawatchd.watching.roots import Roots
 
-WRITER_SECONDS = 600.0
 LOOK_SECONDS = 5.0
 """How often the rows are asked without a commit: a time-out of one of the steps is all that could need it."""
 
@@ -64,7 +63,10 @@ class Sync:
             self._wait_for_roots(keepers, left, walk=walk)
             if self._roots.keepers() == keepers:
                 break  # else configured anew meanwhile, and what was waited for ended with the former keepers
-        until_ns = self._writer.call(lambda tx: tx.now_ns).result(WRITER_SECONDS)
+        try:
+            until_ns = self._writer.ask(lambda tx: tx.now_ns, left())
+        except Refused:
+            _time_out("writer", None)
         self._wait_for_rows(until_ns, left, is_paused)
         return self._answer(until_ns)
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from mediawatchd.watching.rules import Rules
     from mediawatchd.watching.walks import WalkRequest
 
-WRITER_SECONDS = 600.0
 HANGING_SECONDS = 30.0
 """A keeper that has been at one call for so long hangs on its disk."""
 
@@ -77,7 +76,7 @@ class Roots:
             rows.apply_rules(tx, rules.fingerprint(), lambda root, path: _visible(rules, root, path))
             return ids
 
-        ids = self._writer.call(configured).result(WRITER_SECONDS)
+        ids = self._writer.call(configured).result()
         keepers = {
             root_id: Keeper(
                 root_id=root_id,

@@ -91,17 +91,19 @@ class Visitor:
         sight = self._sight(connection, fd, path, row)
         listing = self._list(sight)
         self._durations.add([time.monotonic() - began])
-        children = self._children(sight, listing.directories)
+        relative = path[len(self._root) :]
+        # A folder that moves to an ignored name leaves the library: its rows must not go there with it.
+        visible = {
+            child: named
+            for child, named in listing.directories.items()
+            if not self._rules.ignored(relative + named[0], True)
+        }
+        children = self._children(sight, visible)
         gone = tuple(child for child in children if child not in listing.directories)
         familiar = row is not None and (row.filesystem_id, row.inode, row.absent_ns) == (*sight.place, None)
         if listing.found or listing.unseen or gone or not familiar:
             self._report(sight, WALKED, listing.found, listing.unseen, gone)
-        relative = path[len(self._root) :]
-        subdirectories = [
-            Subdirectory(name, child, children.get(child))
-            for child, (name, _) in listing.directories.items()
-            if not self._rules.ignored(relative + name, True)
-        ]
+        subdirectories = [Subdirectory(name, child, children.get(child)) for child, (name, _) in visible.items()]
         return subdirectories, listing.files
 
     def names(self, connection: sqlite3.Connection, fd: int, path: bytes, names: Names) -> list[bytes]:
@@ -162,16 +164,20 @@ class Visitor:
         with os.scandir(sight.fd) as entries:
             for entry in entries:
                 name = entry.name.encode(_ENCODING, "surrogateescape")
-                if entry.is_dir(follow_symlinks=False):
-                    directories[sight.path + name + b"/"] = (name, entry.inode())
-                    continue
-                media_type = media_file(relative, name)
-                if media_type is None or not entry.is_file(follow_symlinks=False):
-                    continue
                 was = stamps.get(name)
+                # What the catalog shows as a file needs no other look to be one.
+                if was is None or not entry.is_file(follow_symlinks=False):
+                    if entry.is_dir(follow_symlinks=False):
+                        directories[sight.path + name + b"/"] = (name, entry.inode())
+                        continue
+                    if media_file(relative, name) is None or not entry.is_file(follow_symlinks=False):
+                        continue
                 try:
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
+                    continue
+                except OSError:
+                    stamps.pop(name, None)  # a bad inode: nothing is known of this one file, and nothing changes
                     continue
                 stamps.pop(name, None)
                 files += 1
@@ -182,12 +188,15 @@ class Visitor:
                 if was == stamp:
                     continue
                 settled = status.st_mtime_ns < old_ns and status.st_ctime_ns < old_ns
-                found.append(Found(name, media_type, stamp, 0 if settled else 6 * self._settle_ns))
+                if (media_type := media_file(relative, name)) is not None:
+                    found.append(Found(name, media_type, stamp, 0 if settled else 6 * self._settle_ns))
         return _Listing(found, directories, tuple(stamps), files)
 
     def _children(self, sight: Sight, directories: dict[bytes, tuple[bytes, int]]) -> dict[bytes, KnownDirectory]:
         """The known directories in a directory, after those that moved here have brought their rows along."""
-        children = known.subdirectories(sight.connection, sight.row.id) if sight.row else {}
+        children: dict[bytes, KnownDirectory] = {}
+        if sight.row and (directories or sight.row.is_parent):
+            children = known.subdirectories(sight.connection, sight.row.id)
         if sight.place.inode is None:
             return children
         strange = {

@@ -39,3 +39,21 @@ def test_files_are_found_hashed_and_forgotten(tmp_path: Path) -> None:
         [gone] = daemon.rows("missing_since IS NOT NULL")
         assert gone["file_path"] == os.fsencode(root / "films" / "a.mkv")
         assert daemon.stop() == 0
+
+
+def test_a_folder_renamed_to_an_ignored_name_while_the_daemon_was_down_leaves_the_library(tmp_path: Path) -> None:
+    root = tmp_path / "media"
+    (root / "show").mkdir(parents=True)
+    (root / "show" / "a.mkv").write_bytes(b"x" * 1000)
+    with running(tmp_path / "daemon", root, settings={"missing": {"hold_share": None}}) as daemon:
+        daemon.sync()
+        [before] = daemon.rows()
+        assert daemon.stop() == 0
+        (root / "show").rename(root / "_UNPACK_show")
+        daemon.start()
+        daemon.sync()
+        assert daemon.present() == {}
+        (root / "_UNPACK_show").rename(root / "show")
+        daemon.sync()
+        [after] = daemon.present().values()
+        assert (after["id"], after["quick_hash"]) == (before["id"], before["quick_hash"])
