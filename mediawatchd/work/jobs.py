@@ -155,7 +155,9 @@ class Jobs:
     def running(self) -> list[JobStatus]:
         """The jobs under way, newest first."""
         with self._progress:
-            return [self._status(job) for _, job in sorted(self._running.items(), reverse=True)]
+            # One that has ended stays among them until its end is in the catalog.
+            under_way = [job for job in self._running.values() if job.row.finished is None]
+            return [self._status(job) for job in sorted(under_way, key=lambda job: job.row.id, reverse=True)]
 
     def ended(self) -> dict[tuple[str, str], int]:
         """How many jobs have ended since the start, by kind and state."""
