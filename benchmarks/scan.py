@@ -20,11 +20,11 @@ from mediawatchd.catalog.writer import Committed, Writer
 from mediawatchd.config.schema import Config
 from mediawatchd.model import PROBE, QUICK_HASH, SECOND, AudioStream, Outcome, Probe, Probed, Task, VideoStream
 from mediawatchd.telemetry.heartbeat import Heartbeats
-from mediawatchd.watching.keeper import Pace
 from mediawatchd.watching.mounts import Mounts
 from mediawatchd.watching.observer import Observer
 from mediawatchd.watching.roots import Roots
 from mediawatchd.watching.rules import Rules
+from mediawatchd.watching.timetable import Pace
 from mediawatchd.work.decoders import Decoders
 from mediawatchd.work.feeder import Feeder
 from mediawatchd.work.hashers import Hashers

@@ -36,11 +36,11 @@ from mediawatchd.model import SECOND
 from mediawatchd.paths import printable
 from mediawatchd.telemetry.heartbeat import Heartbeats
 from mediawatchd.telemetry.systemd import Systemd
-from mediawatchd.watching.keeper import Pace
 from mediawatchd.watching.mounts import Mounts
 from mediawatchd.watching.observer import Observer
 from mediawatchd.watching.roots import Roots
 from mediawatchd.watching.rules import Rules
+from mediawatchd.watching.timetable import Pace
 from mediawatchd.work.jobs import Jobs
 from mediawatchd.work.workers import Workers
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mediawatchd.config import FileExtensions
-from mediawatchd.watching.keeper import Keeper, Pace
 from mediawatchd.watching.mounts import Mounts
 from mediawatchd.watching.observer import WatchState
 from mediawatchd.watching.roots import Roots
 from mediawatchd.watching.rules import Rules
+from mediawatchd.watching.timetable import Pace
 from tests.parts import WITHIN, Parts
 from tests.wait import wait_until
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from mediawatchd.watching.keeper import RootStatus
+    from mediawatchd.watching.keeper import Keeper, RootStatus
     from mediawatchd.watching.mounts import Table
 
 PACE = Pace(interval_seconds=3600.0, network_interval_seconds=900.0, settle_seconds=0.0)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,12 +20,14 @@ from mediawatchd.watching.guard import Verdict, judge
 from mediawatchd.watching.hints import Hints
 from mediawatchd.watching.places import Places
 from mediawatchd.watching.reporting import Reporting
+from mediawatchd.watching.timetable import Pace, Timetable
 from mediawatchd.watching.visitor import Covered, Visitor
-from mediawatchd.watching.walk import Walked, open_below, walk
+from mediawatchd.watching.walk import Walked, open_below
+from mediawatchd.watching.walker import CANCELLED, Ended, Walker
 from mediawatchd.watching.walks import HINT, WalkRequest, Walks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from mediawatchd.catalog.clock import CatalogClock
     from mediawatchd.catalog.database import Database
@@ -41,16 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10.0
-SLICE_SECONDS = 0.1
 UNREADABLE_SECONDS = 60.0
-
-
-class Pace(NamedTuple):
-    """How often a root is walked, and how long a closed file settles. In seconds."""
-
-    interval_seconds: float
-    network_interval_seconds: float
-    settle_seconds: float
 
 
 class RootStatus(NamedTuple):
@@ -68,12 +60,6 @@ class RootStatus(NamedTuple):
     walking: bytes | None
     last_walk: Walked | None
     last_walk_seconds: float | None
-
-
-class _Active(NamedTuple):
-    request: WalkRequest
-    steps: Generator[None]
-    started: float
 
 
 class Keeper:
@@ -121,11 +107,16 @@ class Keeper:
             durations=durations,
         )
         self._thread = threading.Thread(target=self._run, name=f"root-{root_id}", daemon=True)
-        self._active: _Active | None = None
+        self._walker = Walker(
+            root=path,
+            visitor=self._visitor,
+            walks=self.walks,
+            open_directory=self._open,
+            is_disturbed=self._is_disturbed,
+        )
+        self._timetable = Timetable(pace=pace, root=path, clock=time.monotonic)
         self._generation = -1
         self._taken = 0
-        self._walk_due: float | None = None
-        self._unwatched_due: float | None = None
 
         self._changed = threading.Condition()
         # Guarded by _changed:
@@ -219,9 +210,9 @@ class Keeper:
 
     def is_walking(self) -> bool:
         """Whether a walk other than a hinted one is under way, or about to begin."""
-        active = self._active
-        if active is not None:
-            return active.request.cause != HINT
+        request = self._walker.request
+        if request is not None:
+            return request.cause != HINT
         with self._changed:
             if self._last_walk is None and (not self._is_checked_locked() or self._verdict.state == "online"):
                 return True
@@ -229,7 +220,7 @@ class Keeper:
 
     def status(self) -> RootStatus:
         with self._changed:
-            verdict, watch, active = self._verdict, self._watch, self._active
+            verdict, watch, request = self._verdict, self._watch, self._walker.request
             message, hint = verdict.message, verdict.hint
             kind = "degraded"
             if watch is not None:
@@ -246,7 +237,7 @@ class Keeper:
                 next_attempt=self._next_attempt,
                 watch=kind,
                 unwatched_directories=watch.unwatched_count if watch and verdict.state == "online" else 0,
-                walking=active.request.walked.current if active else None,
+                walking=request.walked.current if request else None,
                 last_walk=walked,
                 last_walk_seconds=seconds,
             )
@@ -266,7 +257,7 @@ class Keeper:
                     if not self._woken:
                         self._changed.wait(self._wait_seconds())
                     self._woken = False
-            self._interrupt_walk()
+            self._walker.interrupt()
 
     def _round(self) -> bool:
         """One turn; True when there is more to do at once."""
@@ -278,18 +269,19 @@ class Keeper:
             return False
         try:
             mark = self._look()
-            self._plan()
+            for path, cause in self._timetable.due(self._watch):
+                self.ask_for_walk(path, cause)
             busy = self._go_on_walking()
         except OSError as error:
             # It answered a moment ago and does not now: say so, and find out when it does again.
             log.warning("A root could not be read root=%s error=%s", self.path, error)
-            self._interrupt_walk()
+            self._walker.interrupt()
             self._set_verdict(Verdict("error", error.strerror or str(error), "Check the disk; it is tried again."))
             self._refuse_walks()
             return False
         marks = [self.walks.first_mark(paused=self._is_paused())]
-        if self._active is not None:
-            marks.append(self._active.request.mark)
+        if self._walker.request is not None:
+            marks.append(self._walker.request.mark)
         with self._changed:
             self._looked = min([mark, *(each - 1 for each in marks if each is not None)])
             self._changed.notify_all()
@@ -299,11 +291,8 @@ class Keeper:
         now = time.monotonic()
         if self._verdict.state != "online":
             return max(0.0, (self._next_attempt or now) - now)
-        due = [each - now for each in (self._walk_due, self._unwatched_due) if each is not None]
-        hints = self.hints.due_seconds()
-        if hints is not None:
-            due.append(hints)
-        return max(0.0, min(due)) if due else None
+        due = (self._timetable.due_seconds(), self.hints.due_seconds())
+        return min((each for each in due if each is not None), default=None)
 
     def _check_root(self) -> None:
         with self._changed:
@@ -327,20 +316,20 @@ class Keeper:
         if self._stopping:
             return  # the root may have another keeper already
         if verdict.state != "online":
-            self._interrupt_walk()
-            self._walk_due = self._unwatched_due = None
+            self._walker.interrupt()
+            self._timetable.clear()
             if was.state == "online":
                 self._observer.unwatch(self.root_id)
                 self.hints.clear()
         elif was.state != "online" or was.mount_id != verdict.mount_id:
-            self._interrupt_walk()
+            self._walker.interrupt()
             with self._changed:
                 self._awaiting_watch = True
             self._observer.watch(self.root_id, self.path)
         elif disturbed:
             # Something was mounted or unmounted below: what the walk has open may be hidden now. What is mounted
             # elsewhere disturbs no walk: where containers come and go, a long one would never end.
-            self._interrupt_walk()
+            self._walker.interrupt()
 
     def _set_verdict(self, verdict: Verdict) -> None:
         with self._changed:
@@ -421,107 +410,34 @@ class Keeper:
         finally:
             os.close(root_fd)
 
-    def _plan(self) -> None:
-        """Ask for the walks that are due by the clock."""
-        now = time.monotonic()
-        if self._walk_due is not None and now >= self._walk_due:
-            self._walk_due = None
-            self.ask_for_walk(self.path, "periodic")
-        if self._unwatched_due is not None and now >= self._unwatched_due:
-            self._unwatched_due = now + self._pace.network_interval_seconds
-            for path in self._watch.unwatched if self._watch else ():
-                self.ask_for_walk(path, "unwatched")
-
     def _go_on_walking(self) -> bool:
         """Advance the walk by a slice; True while there is more to walk."""
         paused = self._is_paused()
-        if self._active is None:
-            request = self.walks.take(paused=paused)
-            if request is None:
-                return False
-            self._begin(request)
-            return True
-        request, steps, _ = self._active
-        if paused and request.cause != HINT:
-            self._interrupt_walk()
-            return False
-        end = time.monotonic() + SLICE_SECONDS
-        error: str | None = None
-        while time.monotonic() < end:
-            if request.is_cancelled():
-                error = "cancelled"
-            elif self._stopping or self._mounts.changed_since(self._generation, self.path):
-                return True
-            else:
-                try:
-                    next(steps)
-                    continue
-                except StopIteration:
-                    pass
-                except Covered:
-                    error = "another file system is mounted over known files"
-                except OSError as problem:
-                    if request.path == self.path:
-                        raise
-                    # A bad directory, or a bad disk: the look at the root itself tells which.
-                    error = problem.strerror or str(problem)
-                    self.check_root()
-            self._finish(error)
-            return True
-        return True
+        if self._walker.request is None:
+            return self._walker.begin(self._connection, paused=paused)
+        ended = self._walker.advance(paused=paused)
+        if ended is not None:
+            self._finish(ended)
+        return ended is not None or self._walker.request is not None
 
-    def _begin(self, request: WalkRequest) -> None:
-        request.walked = Walked(current=request.path)
-        try:
-            fd = self._open(request.path)
-        except OSError as error:
-            if request.path == self.path:
-                self.walks.put_back(request)
-                raise
-            request.end(error.strerror or str(error))
-            return
-        steps = walk(self._visitor, self._connection, fd, request.path, request.walked)
-        self._active = _Active(request, steps, time.monotonic())
+    def _is_disturbed(self) -> bool:
+        return self._stopping or self._mounts.changed_since(self._generation, self.path)
 
-    def _finish(self, error: str | None) -> None:
-        assert self._active is not None
-        request, _, started = self._active
-        self._leave_walk()
+    def _finish(self, ended: Ended) -> None:
+        request, seconds, error = ended
         walked = request.walked
         if request.cause != HINT:
-            seconds = time.monotonic() - started
             result = error or "complete"
             record = roots.WalkRecord(request.path, request.cause, result, seconds, walked.directories, walked.files)
             self._reporting.call(lambda tx: roots.record_walk(tx, self.root_id, record))
             with self._changed:
                 self._last_walk = (walked, seconds)
         if request.path == self.path:
-            self._schedule()
+            self._timetable.whole_walk_ended(self._watch, events_reliable=self._verdict.events_reliable)
+        elif error not in {None, CANCELLED}:
+            # A bad directory, or a bad disk: the look at the root itself tells which.
+            self.check_root()
         request.end(error)
-
-    def _schedule(self) -> None:
-        """When to walk next, after a whole walk: rarely where every change is seen to come, often elsewhere."""
-        now = time.monotonic()
-        pace, watch = self._pace, self._watch
-        if watch is not None and watch.kind == "inotify" and self._verdict.events_reliable:
-            self._walk_due = now + pace.interval_seconds * random.uniform(0.75, 1.25)
-        else:
-            self._walk_due = now + min(pace.interval_seconds, pace.network_interval_seconds)
-        partly = watch is not None and watch.unwatched_count > 0
-        self._unwatched_due = now + pace.network_interval_seconds if partly else None
-
-    def _interrupt_walk(self) -> None:
-        """The walk under way starts over when the root can be walked again."""
-        active = self._active
-        self._leave_walk()
-        if active is not None:
-            self.walks.put_back(active.request)
 
     def _refuse_walks(self) -> None:
         self.walks.refuse(f"{self._verdict.state}: {self._verdict.message}")
-
-    def _leave_walk(self) -> None:
-        """Close the walk under way, with what it has open on the disk."""
-        active, self._active = self._active, None
-        if active is not None:
-            active.steps.close()

@@ -15,7 +15,7 @@ from mediawatchd.catalog.totals import FIELDS
 from mediawatchd.errors import Refused
 from mediawatchd.model import SECOND
 from mediawatchd.telemetry.durations import DurationCounts, Durations
-from mediawatchd.watching.keeper import Keeper, Pace, RootStatus
+from mediawatchd.watching.keeper import Keeper, RootStatus
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mediawatchd.watching.mounts import Mounts, Table
     from mediawatchd.watching.observer import Observer, WatchState
     from mediawatchd.watching.rules import Rules
+    from mediawatchd.watching.timetable import Pace
     from mediawatchd.watching.walks import WalkRequest
 
 HANGING_SECONDS = 30.0

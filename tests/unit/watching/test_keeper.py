@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mediawatchd.watching import keeper, places, visitor
+from mediawatchd.watching import keeper, places, visitor, walker
 from mediawatchd.watching.filesystems import Identity
 from mediawatchd.watching.observer import WatchState
 from tests.parts import WITHIN
@@ -45,12 +45,12 @@ class Gate:
             if not self._may_pass.is_set():
                 self.reached.set()
                 assert self._may_pass.wait(WITHIN)
-                slice_over = time.monotonic() + keeper.SLICE_SECONDS
+                slice_over = time.monotonic() + walker.SLICE_SECONDS
                 wait_until(lambda: time.monotonic() > slice_over, within=WITHIN)
             return looked(*arguments)  # type: ignore[arg-type] - handed through
 
         monkeypatch.setattr(visitor.Visitor, "_list", slow)
-        monkeypatch.setattr(keeper, "SLICE_SECONDS", 0.01)
+        monkeypatch.setattr(walker, "SLICE_SECONDS", 0.01)
 
     def shut(self) -> None:
         self.reached.clear()

@@ -1,0 +1,62 @@
+"""When a root is walked without being asked. Used by the keeper's thread only; the clock is monotonic, in seconds."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mediawatchd.watching.observer import WatchState
+
+
+class Pace(NamedTuple):
+    """How often a root is walked, and how long a closed file settles. In seconds."""
+
+    interval_seconds: float
+    network_interval_seconds: float
+    settle_seconds: float
+
+
+class Timetable:
+    """Rarely where every change is seen to come, often elsewhere; begins to run with the end of a whole walk."""
+
+    def __init__(self, *, pace: Pace, root: bytes, clock: Callable[[], float]) -> None:
+        self._pace = pace
+        self._root = root
+        self._clock = clock
+        self._whole_due: float | None = None
+        self._unwatched_due: float | None = None
+
+    def whole_walk_ended(self, watch: WatchState | None, *, events_reliable: bool) -> None:
+        """Plan the next walks, by what is watched and whether the file system tells of all changes."""
+        now = self._clock()
+        pace = self._pace
+        if watch is not None and watch.kind == "inotify" and events_reliable:
+            self._whole_due = now + pace.interval_seconds * random.uniform(0.75, 1.25)
+        else:
+            self._whole_due = now + min(pace.interval_seconds, pace.network_interval_seconds)
+        partly = watch is not None and watch.unwatched_count > 0
+        self._unwatched_due = now + pace.network_interval_seconds if partly else None
+
+    def clear(self) -> None:
+        """The root is away."""
+        self._whole_due = self._unwatched_due = None
+
+    def due(self, watch: WatchState | None) -> list[tuple[bytes, str]]:
+        """The walks that are due, as path and cause; each is told once."""
+        now = self._clock()
+        walks: list[tuple[bytes, str]] = []
+        if self._whole_due is not None and now >= self._whole_due:
+            self._whole_due = None
+            walks.append((self._root, "periodic"))
+        if self._unwatched_due is not None and now >= self._unwatched_due:
+            self._unwatched_due = now + self._pace.network_interval_seconds
+            walks += [(path, "unwatched") for path in (watch.unwatched if watch else ())]
+        return walks
+
+    def due_seconds(self) -> float | None:
+        """How long until a walk is due; None when none is planned."""
+        times = [each for each in (self._whole_due, self._unwatched_due) if each is not None]
+        return max(0.0, min(times) - self._clock()) if times else None
