@@ -36,20 +36,23 @@ def explain(database: Database, roots: Roots, rules: Rules, path: bytes, *, paus
         raise Refused(
             404, "not_found", f"{printable(path)} is below no root", hint="`mediawatchctl status` lists the roots."
         )
+    status = next((status for status in roots.statuses() if status.id == keeper.root_id), keeper.status())
     if fields is None or row is None:
-        raise Refused(404, "not_found", _why_unknown(keeper.path, path, rules), hint="")
-    status = next(status for status in roots.statuses() if status.id == keeper.root_id)
+        raise Refused(404, "not_found", _why_unknown(status, path, rules), hint="")
     told = _explanation(row, status, database.clock.now_ns(), paused=paused)
     return {**fields, "state": told.state, "why": told.text}
 
 
-def _why_unknown(root: bytes, path: bytes, rules: Rules) -> str:
-    relative = path[len(root) :]
+def _why_unknown(root: RootStatus, path: bytes, rules: Rules) -> str:
+    relative = path[len(root.path) :]
     name = printable(path)
     if (rule := rules.which(relative, False)) is not None:
         return f"{name} is ignored by the rule {rule}"
     if rules.media_type(path.rpartition(b"/")[2]) is None:
         return f"{name} has none of the configured extensions"
+    if root.state != "online":
+        # Nor is it looked at: whoever asks must not hang on a dead disk.
+        return f"{name} is not in the catalog, and its root is {root.state}: {root.message}"
     try:
         status = os.lstat(path)
     except OSError as error:

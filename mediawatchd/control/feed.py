@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mediawatchd.catalog import events
 from mediawatchd.catalog.events import Period, event_fields
+from mediawatchd.catalog.transaction import get_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -47,7 +48,10 @@ class Feed:
         with self._changed:
             self._listeners.add(listener)
         if since is not None:
-            listener.replay = events.stream(self._database.reader, Period(since=since), limit=None, after=None)
+            with self._database.reader() as connection:
+                newest = get_state(connection, "event_seq")
+            history = events.stream(self._database.reader, Period(since=since), limit=None, after=None)
+            listener.replay(history, until=newest if isinstance(newest, int) else 0)
         return listener
 
     def _leave(self, listener: Listener) -> None:
@@ -61,11 +65,16 @@ class Listener:
     def __init__(self, changed: threading.Condition, leave: Callable[[Listener], None]) -> None:
         self._changed = changed
         self._leave = leave
-        self._seq = 0
+        self._replayed_until = 0
+        self._history: Generator[list[dict[str, Any]]] | None = None
         self.lagged = False
-        self.replay: Generator[list[dict[str, Any]]] | None = None
         # Guarded by _changed:
         self._backlog: deque[Event] = deque()
+
+    def replay(self, history: Generator[list[dict[str, Any]]], *, until: int) -> None:
+        """Begin with the history up to event number `until`; all after it comes as it is committed."""
+        self._history = history
+        self._replayed_until = until
 
     def push_locked(self, committed: Sequence[Event]) -> None:
         if self.lagged:
@@ -77,19 +86,16 @@ class Listener:
 
     def next(self, timeout_seconds: float) -> Sequence[Mapping[str, Any]]:
         """The next events; empty when none came in time."""
-        if self.replay is not None:
-            page = next(self.replay, [])
+        if self._history is not None:
+            page = [event for event in next(self._history, []) if event["seq"] <= self._replayed_until]
             if page:
-                self._seq = page[-1]["seq"]
                 return page
-            self.replay = None
+            self._history = None
         with self._changed:
             self._changed.wait_for(lambda: self._backlog or self.lagged, timeout_seconds)
             # What was replayed from the history may be in the backlog too.
-            fresh = [event for event in self._backlog if event.seq > self._seq]
+            fresh = [event for event in self._backlog if event.seq > self._replayed_until]
             self._backlog.clear()
-        if fresh:
-            self._seq = fresh[-1].seq
         return [event_fields(event) for event in fresh]
 
     def close(self) -> None:
