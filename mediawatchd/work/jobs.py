@@ -127,7 +127,7 @@ class Jobs:
         """Start a scan. Raises Refused with the running job when one overlaps."""
         with self._starting:
             with self._progress:
-                for job in self._running.values():
+                for job in self._under_way_locked():
                     if job.row.kind == "scan" and _overlap(job.row.scope, scope):
                         raise Refused(
                             409,
@@ -155,9 +155,8 @@ class Jobs:
     def running(self) -> list[JobStatus]:
         """The jobs under way, newest first."""
         with self._progress:
-            # One that has ended stays among them until its end is in the catalog.
-            under_way = [job for job in self._running.values() if job.row.finished is None]
-            return [self._status(job) for job in sorted(under_way, key=lambda job: job.row.id, reverse=True)]
+            newest_first = sorted(self._under_way_locked(), key=lambda job: job.row.id, reverse=True)
+            return [self._status(job) for job in newest_first]
 
     def ended(self) -> dict[tuple[str, str], int]:
         """How many jobs have ended since the start, by kind and state."""
@@ -192,6 +191,10 @@ class Jobs:
                 504, "timeout", f"job {job_id} is still {status.row.state}", detail={"progress": job_fields(status)}
             )
         return status
+
+    def _under_way_locked(self) -> list[_Running]:
+        """One that has ended stays in `_running` until its end is in the catalog; it is in nobody's way."""
+        return [job for job in self._running.values() if job.row.finished is None]
 
     def _begin(self, job: _Running) -> None:
         with self._progress:
