@@ -104,8 +104,8 @@ def _run(arguments: argparse.Namespace) -> int:
     messages = logs.set_up(environment=os.environ, stream=foreground.log_stream, verbose=arguments.verbose)
     daemon = Daemon(config=config, load=load, environment=os.environ, messages=messages)
     daemon.start()
-    foreground.start(daemon)
     try:
+        foreground.start(daemon)
         return daemon.run()
     finally:
         foreground.stop()

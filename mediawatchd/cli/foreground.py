@@ -6,7 +6,9 @@ does. Otherwise there is only the log.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 import os
 import shlex
 import shutil
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mediawatchd.daemon import Daemon
+
+log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 0.5
 IDLE_SECONDS = 1.0
@@ -45,7 +49,8 @@ class Foreground:
 
     def start(self, daemon: Daemon) -> None:
         """Say what the daemon does, and begin to show how far it is."""
-        if "JOURNAL_STREAM" in self._environment:
+        # Terminals of a desktop that systemd started have that variable too.
+        if "JOURNAL_STREAM" in self._environment and not self._screen.is_terminal:
             return
         for line in _introduction(daemon, self._screen):
             self.write(line + "\n")
@@ -62,21 +67,30 @@ class Foreground:
     def write(self, text: str) -> None:
         """Write whole lines above the line of progress."""
         with self._lock:
-            self._stream.write((_CLEAR if self._line else "") + text + self._line)
-            self._stream.flush()
+            self._put_locked((_CLEAR if self._line else "") + text + self._line)
 
     def _draw(self, line: str) -> None:
         with self._lock:
             if line != self._line:
-                self._stream.write(_CLEAR + line)
-                self._stream.flush()
+                self._put_locked(_CLEAR + line)
                 self._line = line
+
+    def _put_locked(self, text: str) -> None:
+        # A terminal that was closed, a pipe whose reader left: nobody looks any more, and the daemon goes on.
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()
 
     def _run(self, daemon: Daemon) -> None:
         told = ""
         pause = 0.0
         while not self._stopping.wait(pause):
-            status = daemon.operations.status()
+            pause = IDLE_SECONDS
+            try:
+                status = daemon.operations.status()
+            except Exception as error:  # noqa: BLE001 - a line of progress is no reason to end the daemon
+                log.debug("There is no progress to show error=%s", error)
+                continue
             busy = status["state"] != "idle" or status["settling"] > 0
             summary = "" if busy else _summary(status)
             self._draw(_progress(status, daemon.current_file(), self._screen) if busy else "")
@@ -139,8 +153,12 @@ def _progress(status: Mapping[str, Any], current: bytes | None, screen: Screen) 
     if catalog["problems"]:
         parts.append(quantities.counted(catalog["problems"], "problem"))
     separator = " \u00b7 " if screen.is_utf8 else " - "
+    width = (screen.width or 80) - 1
     line = separator.join(parts)
-    room = (screen.width or 80) - 1 - columns(line) - len(separator)
+    while columns(line) > width and len(parts) > 1:  # a line that wraps cannot be rewritten
+        parts.pop()
+        line = separator.join(parts)
+    room = width - columns(line) - len(separator)
     name = screen.shown(os.path.basename(current)) if current else ""
     return f"{line}{separator}{name}" if name and columns(name) <= room else line
 
