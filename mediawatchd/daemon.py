@@ -78,6 +78,7 @@ class Daemon:
         self._wake: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._death: str | None = None
         self._paused = False
+        self._stuck: list[str] = []
         self._housekeeping_due = time.monotonic() + HOUSEKEEPING_SECONDS
         self._housekept = time.monotonic()
         self._tells_status = "NOTIFY_SOCKET" in environment
@@ -254,9 +255,10 @@ class Daemon:
 
     def _look_after(self, watchdog_seconds: float | None) -> None:
         stuck = [pulse.name for pulse in self.heartbeats.stuck(time.monotonic(), STUCK_SECONDS) if not pulse.tolerated]
-        if stuck:
+        if stuck and stuck != self._stuck:
             log.error("Threads are stuck threads=%s", ",".join(stuck))
-        elif watchdog_seconds is not None:
+        self._stuck = stuck
+        if not stuck and watchdog_seconds is not None:
             self.systemd.watchdog()
         if time.monotonic() >= self._status_due:
             is_busy = self._tell_status()
