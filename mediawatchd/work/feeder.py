@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog import offers
-from mediawatchd.model import SECOND
+from mediawatchd.model import MAX_INTEGER, SECOND
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Mapping
 
     from mediawatchd.catalog.clock import CatalogClock
@@ -28,15 +29,26 @@ FEWEST = 64
 """A queue with less room than this is not filled up yet: one query for many rows is cheaper."""
 START_OVER_NS = SECOND
 """How long what is due is not read from its start again while the queue still holds something."""
+SHARE = 50
+"""A search that found too little is not made again before so many times its own time: it may have looked at a million
+rows of file systems that have their part of the queue, or of roots that are away."""
 
 
 @dataclass(slots=True)
 class _Pass:
-    """Over what is due of one kind and priority; `wakes` is how often the feeder had been woken when it began."""
+    """Over what is due of one kind and priority; `wakes` is how often the feeder had been woken when it began.
+
+    `searched`: it found all that is not of saturated file systems. `cost_ns` is its longest search that came short.
+    """
 
     began_ns: int = 0
     wakes: int = 0
     cursor: Cursor = offers.START
+    searched: bool = False
+    cost_ns: int = 0
+
+    def start_over_ns(self) -> int:
+        return self.began_ns + max(START_OVER_NS, SHARE * self.cost_ns)
 
 
 class Feeder:
@@ -99,17 +111,38 @@ class Feeder:
                 # Not all at once: one file system must not take all the room before it shows to be saturated.
                 most = max(1, queue.capacity // 4)
                 while (room := queue.room()) >= min(FEWEST, most):
-                    wanted = offers.Wanted(online, queue.saturated(), min(room, most))
-                    tasks, reading.cursor = offers.due(
-                        connection, kind, priority, wanted, after=reading.cursor, now_ns=now_ns
-                    )
-                    queue.offer(tasks)
-                    if len(tasks) == wanted.limit:
-                        continue
-                    if reading.wakes == self._wakes:
-                        break  # nothing can have come behind it
-                    if now_ns < reading.began_ns + START_OVER_NS and queue.room() < queue.capacity:
-                        again_ns.append(reading.began_ns + START_OVER_NS)
+                    saturated = queue.saturated()
+                    if not (saturated and reading.searched):
+                        wanted = offers.Wanted(online, saturated, min(room, most))
+                        if self._read(connection, kind, priority, wanted, now_ns=now_ns):
+                            continue
+                        if not saturated and reading.wakes == self._wakes:
+                            break  # nothing can have come behind it
+                    if now_ns < reading.start_over_ns() and queue.room() < queue.capacity:
+                        again_ns.append(reading.start_over_ns())
                         break
                     reading = self._passes[kind, priority] = _Pass(now_ns, self._wakes)
         return min(again_ns, default=None)
+
+    def _read(
+        self,
+        connection: sqlite3.Connection,
+        kind: int,
+        priority: int,
+        wanted: offers.Wanted,
+        *,
+        now_ns: int,
+    ) -> bool:
+        """Offer the next rows of a kind and priority to its queue; False when there were fewer than wanted."""
+        reading = self._passes[kind, priority]
+        began_ns = self._clock.now_ns()
+        tasks, reading.cursor = offers.due(connection, kind, priority, wanted, after=reading.cursor, now_ns=now_ns)
+        self._queues[kind].offer(tasks)
+        if len(tasks) == wanted.limit:
+            return True
+        reading.cost_ns = max(reading.cost_ns, self._clock.now_ns() - began_ns)
+        if wanted.saturated:
+            reading.searched = True
+        else:
+            reading.cursor = offers.Cursor(now_ns, MAX_INTEGER)
+        return False
