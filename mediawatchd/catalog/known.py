@@ -69,16 +69,6 @@ def files(connection: sqlite3.Connection, directory_id: int) -> dict[bytes, tupl
     return {row[0]: row[1:6] if row[6] else () for row in rows}
 
 
-def stamp(connection: sqlite3.Connection, directory_id: int, name: bytes) -> Stamp | None:
-    """The stamp of a present file."""
-    row = connection.execute(
-        "SELECT size, mtime_ns, ctime_ns, inode, links FROM media_files "
-        "WHERE directory_id = ? AND name = ? AND missing_since IS NULL AND NOT hidden",
-        (directory_id, name),
-    ).fetchone()
-    return Stamp._make(row) if row else None
-
-
 def sample(
     connection: sqlite3.Connection, paths: tuple[bytes, bytes], limit: int, *, gone: bool = False
 ) -> list[tuple[bytes, Stamp]]:

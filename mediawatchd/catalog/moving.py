@@ -47,6 +47,9 @@ def _row(tx: Transaction, move: DirectoryMove) -> DirectoryRow | None:
         return None
     if row.path != move.former or row.fact_ns > move.at_ns:
         return None
+    standing = tx.directories.present(move.path)
+    if standing is not None and standing.id != row.id and standing.inode in {None, move.place.inode}:
+        return None  # it is known here already: a file in it was seen first, and the others follow it
     return row
 
 

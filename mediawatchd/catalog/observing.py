@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from mediawatchd.catalog.legacy import same_time
 from mediawatchd.catalog.missing import Missing, make_missing
 from mediawatchd.catalog.rows import FileRow, everything, file_by_id, is_text, missing_files, present_file
+from mediawatchd.catalog.transaction import Look, Transaction
 from mediawatchd.model import LIVE, QUICK_HASH, SECOND, Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from mediawatchd.catalog.directories import DirectoryRow
-    from mediawatchd.catalog.transaction import Transaction
     from mediawatchd.model import Found, Report
 
 LONGEST_SETTLE_NS = 300 * SECOND
@@ -68,6 +68,7 @@ def _observe(tx: Transaction, report: Report, directory: DirectoryRow, found: Fo
     """`displaced` are the rows whose path another one took, with when that was seen."""
     row = present_file(tx.connection, directory.id, found.name)
     if row is not None and report.at_ns < row.fact_ns:
+        _dropped(tx, report, found)
         return
     former = _former(tx, report, found)
     # Where size and time are those of both rows, the inode tells which it is.
@@ -85,12 +86,18 @@ def _observe(tx: Transaction, report: Report, directory: DirectoryRow, found: Fo
     else:
         gone = missing_files(tx.connection, directory.id, found.name)
         if any(report.at_ns < row.fact_ns for row in gone):
+            _dropped(tx, report, found)
             return
         remembered = [row for row in gone if _same_content(row, found.stamp)]
         if remembered:
             _restore(tx, report, remembered[0], found)
         else:
             _insert(tx, report, directory, (found,))
+
+
+def _dropped(tx: Transaction, report: Report, found: Found) -> None:
+    """The later fact may be of another path, where the row was when it was told: only another look can say."""
+    tx.looks.append(Look(report.root_id, report.directory, found.name, 0))
 
 
 def _insert(tx: Transaction, report: Report, directory: DirectoryRow, found_files: Iterable[Found]) -> None:

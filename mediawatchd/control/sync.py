@@ -60,18 +60,33 @@ class Sync:
 
         while True:
             keepers = self._roots.keepers()
-            self._wait_for_roots(keepers, left, walk=walk)
+            looked = self._wait_for_roots(keepers, left, walk=walk)
             if self._roots.keepers() == keepers:
                 break  # else configured anew meanwhile, and what was waited for ended with the former keepers
-        try:
-            until_ns = self._writer.ask(lambda tx: tx.now_ns, left())
-        except Refused:
-            _time_out("writer", None)
+        until_ns = self._wait_for_writer(left)
+        # What it could not place is looked at once more: two roots may tell of one file in the wrong order.
+        if again := [(keeper, mark) for keeper, was in looked if (mark := keeper.hints.mark()) != was]:
+            for keeper, mark in again:
+                if not keeper.wait_until_looked(mark, left()):
+                    _time_out("walk", keeper.path)
+            until_ns = self._wait_for_writer(left)
         self._wait_for_rows(until_ns, left, is_paused)
         return self._answer(until_ns)
 
-    def _wait_for_roots(self, keepers: Iterable[Keeper], left: Callable[[], float], *, walk: bool) -> None:
-        """Until all that the watcher had seen was looked at, and all walks that are due were made."""
+    def _wait_for_writer(self, left: Callable[[], float]) -> int:
+        """Until all that was handed over so far is in the catalog; returns the catalog time."""
+        try:
+            return self._writer.ask(lambda tx: tx.now_ns, left())
+        except Refused:
+            _time_out("writer", None)
+
+    def _wait_for_roots(
+        self, keepers: Iterable[Keeper], left: Callable[[], float], *, walk: bool
+    ) -> list[tuple[Keeper, int]]:
+        """Until all that the watcher had seen was looked at, and all walks that are due were made.
+
+        Returns the keepers that answer, each with the mark up to which its hints were followed.
+        """
         answering = [keeper for keeper in keepers if not self._hangs(keeper.root_id)]
         for keeper in answering:
             if not keeper.wait_until_checked(left()):
@@ -87,6 +102,7 @@ class Sync:
         for keeper, mark, request in waited:
             if not keeper.wait_until_looked(mark, left()) or (request and not request.done.wait(left())):
                 _time_out("walk", keeper.path)
+        return [(keeper, mark) for keeper, mark, _ in waited]
 
     def _hangs(self, root_id: int) -> bool:
         return any(status.id == root_id and status.state == "error" for status in self._roots.statuses())

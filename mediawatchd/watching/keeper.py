@@ -13,7 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from mediawatchd.catalog import roots
+from mediawatchd.catalog import known, roots
 from mediawatchd.catalog.directories import parent_path
 from mediawatchd.model import SECOND, RootState
 from mediawatchd.watching.guard import Verdict, judge
@@ -358,8 +358,8 @@ class Keeper:
                 # Its parent is looked at first: what is new there may be known from elsewhere.
                 parent = parent_path(path)
                 names[parent] = {**names.get(parent, {}), path[len(parent) : -1]: False}
-        for path, each in names.items():
-            self._look_at(path, each)
+        for path in sorted(names):
+            self._look_at(path, names[path])
         self._taken = batch.mark
         return batch.mark
 
@@ -367,15 +367,20 @@ class Keeper:
         relative = path[len(self.path) :]
         if not path.startswith(self.path) or (relative and self._rules.ignored_below(relative, True)):
             return
+        parent = parent_path(path)
+        in_parent = {path[len(parent) : -1]: False}
+        is_new = bool(relative) and known.directory(self._connection, path) is None
+        if is_new:
+            # It may have moved here: then its files are known, and it moves before they would one by one.
+            self._look_at(parent, in_parent)
         try:
             fd = self._open(path)
         except (FileNotFoundError, NotADirectoryError):
             if not relative:
                 self.check_root()
-                return
-            # The directory itself is gone: what its parent shows counts for all that was in it.
-            parent = parent_path(path)
-            self._look_at(parent, {path[len(parent) : -1]: False})
+            elif not is_new:
+                # The directory itself is gone: what its parent shows counts for all that was in it.
+                self._look_at(parent, in_parent)
             return
         except PermissionError:
             return  # nothing can be seen, and nothing changes
@@ -414,7 +419,11 @@ class Keeper:
         """Advance the walk by a slice; True while there is more to walk."""
         paused = self._is_paused()
         if self._walker.request is None:
-            return self._walker.begin(self._connection, paused=paused)
+            begun = self._walker.begin(self._connection, paused=paused)
+            if (request := self._walker.request) is not None and request.cause != HINT:
+                # What was reported before is in the catalog when the walk compares the disk with it.
+                self._reporting.call(lambda _tx: None)
+            return begun
         ended = self._walker.advance(paused=paused)
         if ended is not None:
             self._finish(ended)

@@ -123,17 +123,20 @@ class Visitor:
             except OSError:
                 continue  # it cannot be seen: nothing is known of it, and nothing changes
             is_directory = status is not None and stat.S_ISDIR(status.st_mode)
+            child = path + name + b"/"
             if status is not None and is_directory and not self._rules.ignored(relative + name, True):
-                directories[path + name + b"/"] = (name, status.st_ino)
-            if not is_directory and known.directory(connection, path + name + b"/") is not None:
-                gone.append(path + name + b"/")
+                directories[child] = (name, status.st_ino)
+            # What is not there is told although nothing is known of it: what was seen of it a moment ago may still be
+            # on its way to the catalog.
+            if status is None or (not is_directory and known.directory(connection, child) is not None):
+                gone.append(child)
             media_type = self._rules.media_file(relative, name)
             if media_type is None:
                 continue
             if status is not None and stat.S_ISREG(status.st_mode):
                 settle_ns = self._settle_ns if closed else 6 * self._settle_ns
                 found.append(Found(name, media_type, _stamp(status, sight.place), settle_ns))
-            elif sight.row is not None and known.stamp(connection, sight.row.id, name) is not None:
+            else:
                 absent.append(name)
         self._durations.add([time.monotonic() - began])
         if directories:

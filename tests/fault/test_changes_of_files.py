@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.library import Library, library, overwrite_secretly
+from tests.library import TRUSTING, Library, library, overwrite_secretly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +21,7 @@ SECRET = "overwritten"
 @pytest.fixture(scope="module")
 def lib(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     """With files in folders named for their tests that had a perceptual hash before."""
-    with library(tmp_path_factory.mktemp("changes")) as made:
+    with library(tmp_path_factory.mktemp("changes"), settings=TRUSTING) as made:
         for name in (SECRET, "touched", "linked"):
             folder = made.folder(name)
             for number in range(3):
@@ -91,3 +93,19 @@ def test_a_new_extension_makes_a_video_of_what_was_audio(lib: Library) -> None:
     assert lib.ids(folder) == {"song.mp3": ids["song.mkv"], "film.mkv": ids["film.mp3"]}
     assert lib.row(folder / "song.mp3")["media_type"] == "audio"
     assert lib.row(folder / "film.mkv")["media_type"] == "video"
+
+
+@pytest.mark.parametrize("walk", [False, True])
+def test_files_that_are_there_for_a_moment_are_gone_after_a_sync(lib: Library, walk: bool) -> None:
+    """They went while the report that they were there was on its way: nobody knew of them, so nobody missed them."""
+    folder = lib.folder(f"moments_{walk}")
+    for number in range(20):
+        path = folder / f"{number}.mkv"
+        path.write_bytes(b"%d" % number)
+        (folder / f"{number}").mkdir()
+        (folder / f"{number}" / "film.mkv").write_bytes(b"film %d" % number)
+        time.sleep(number / 200)
+        path.unlink()
+        shutil.rmtree(folder / f"{number}")
+        lib.sync(walk=walk)
+    assert lib.ids(folder) == {}

@@ -67,6 +67,21 @@ def test_moves_between_roots_keep_ids_and_totals(lib: Library) -> None:
     assert lib.hashed() == hashed
 
 
+@pytest.mark.parametrize("root", [0, 1])
+def test_a_directory_that_moves_while_files_in_it_are_closed_moves_whole(lib: Library, root: int) -> None:
+    """A file in it was seen at the new path first; then the directory was believed to have overwritten itself."""
+    here, there = lib.folder(f"closed_{root}"), lib.folder("there" if root else "closed_there", root=root)
+    fill(here, "a/b/c/1.mkv", "a/b/2.mkv", "a/3.mkv")
+    lib.sync()
+    ids = lib.ids(here)
+    (here / "a").rename(there / "z")
+    for name in ("b/c/1.mkv", "b/2.mkv", "3.mkv"):
+        (there / "z" / name).open("r+b").close()
+    lib.sync()
+    assert lib.ids(there) == {"z" + name.removeprefix("a"): file_id for name, file_id in ids.items()}
+    assert lib.events(there, "moved", "missing", "added") == [("moved", "z/")]
+
+
 def test_a_directory_that_comes_back_finds_another_in_its_place(lib: Library) -> None:
     """Its row was revived where it had been, beside the one that stands there now: the daemon ended."""
     folder, outside = lib.folder("back"), lib.outside("back")

@@ -252,6 +252,7 @@ class Disk:
 
     def _may_be_renamed(self, *paths: bytes) -> bool:
         inodes = {os.lstat(path).st_ino for path in paths}
+        inodes |= {status.st_ino for path in paths if _is_directory(path) for _, status in regular_files(path)}
         if inodes & self._secret:
             return False
         self._renamed |= inodes
@@ -316,6 +317,10 @@ class Disk:
         return b"%d" % self.random.randrange(30)
 
 
+def _is_directory(path: bytes) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
 def _opened(path: bytes) -> BinaryIO:
     """A file to write to; OSError where there is a FIFO, which would wait for a reader."""
     return open(path, "wb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK, 0o644))
@@ -351,7 +356,11 @@ class Judge:
             wrong = self.witness.lost_ids(after, self._hashes | hashes)
             self.witness, self._hashes = Witness(after), hashes
         if wrong:
-            text = "\n".join([*wrong, "", "What was done:", *self._disk.log])
+            told = [
+                f"{item['time']} {item['event']} {(item['from'], item['path'])} {item['detail']}"
+                for item in self._daemon.get("/api/history", {"limit": 300})["items"]
+            ]
+            text = "\n".join([*wrong, "", "What was done:", *self._disk.log, "What was told:", *told])
             pytest.fail(text.replace(os.path.dirname(os.fsdecode(self._disk.outside)), ""))
         self._disk.log.clear()
 

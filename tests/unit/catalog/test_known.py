@@ -51,9 +51,6 @@ def test_the_stamps_in_a_directory_are_those_of_files_that_are_there(catalog: Ca
         tx.totals.recount(tx.connection, 1)
     directory_id = directory(catalog, b"").id
     assert known.files(catalog.connection, directory_id) == {name: tuple(file(name).stamp) for name in names[:3]}
-    assert known.stamp(catalog.connection, directory_id, b"\xff.mkv") == file(b"\xff.mkv").stamp
-    assert known.stamp(catalog.connection, directory_id, b"lost.mkv") is None
-    assert known.stamp(catalog.connection, directory_id, b"hidden.mkv") is None
 
 
 def test_a_file_whose_absence_waits_equals_no_stamp_so_that_seeing_it_is_news(catalog: Catalog) -> None:

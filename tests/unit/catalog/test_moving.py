@@ -312,3 +312,17 @@ def test_a_file_that_left_a_directory_which_then_moved_is_found(catalog: Catalog
     catalog.look(b"", found)
     assert (catalog.present()[b"c.mkv"] == a) is moves
     assert (b"movies/a.mkv" in catalog.present()) is not moves
+
+
+def test_a_directory_that_is_known_where_it_moved_to_takes_nothing_away(catalog: Catalog) -> None:
+    """A file in it was seen first, by another thread: the directory was taken for one that it had overwritten."""
+    catalog.look(b"films/", file(b"a.mkv"), file(b"b.mkv"))
+    ids = catalog.know(b"films/a.mkv").id, catalog.know(b"films/b.mkv").id
+    move = catalog.directory_move(b"films/", b"movies/")
+    place = Place(catalog.disk, inode_of(b"/media/films/"))
+    catalog.look(b"movies/", catalog.moved(b"films/a.mkv", here=b"a.mkv"), place=place)
+    with catalog.transaction() as tx:
+        apply_moves(tx, [move])
+    catalog.look(b"movies/", catalog.moved(b"films/b.mkv", here=b"b.mkv"), place=place)
+    assert catalog.present() == {b"movies/a.mkv": ids[0], b"movies/b.mkv": ids[1]}
+    assert catalog.missing() == []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mediawatchd.catalog.legacy_values import UNKNOWN_TIME, rounded_ns
+from mediawatchd.catalog.transaction import Look
 from mediawatchd.model import (
     FINGERPRINT,
     LIVE,
@@ -203,6 +204,16 @@ def test_a_fact_older_than_the_last_one_is_dropped(catalog: Catalog) -> None:
     assert catalog.row(b"a.mkv").size == 2
     catalog.look(b"", file(b"a.mkv", 3), at=100)
     assert catalog.row(b"a.mkv").size == 3
+
+
+def test_a_dropped_fact_is_looked_for_again(catalog: Catalog) -> None:
+    """The later fact was told of another path, from where the row came; the file was never found before a walk."""
+    catalog.look(b"", file(b"a.mkv"))
+    catalog.now = 200
+    catalog.look(b"", file(b"a.mkv", size=5))
+    tx = catalog.look(b"", file(b"a.mkv", size=7), at=150)
+    assert tx.looks == [Look(1, b"/media/", b"a.mkv", 0)]
+    assert catalog.row(b"a.mkv").size == 5
 
 
 def test_an_older_absence_is_dropped(catalog: Catalog) -> None:
