@@ -191,8 +191,10 @@ def _former(tx: Transaction, report: Report, found: Found) -> FileRow | None:
     if found.former is None:
         return None
     row = file_by_id(tx.connection, found.former.file_id)
-    if row is None or row.fact_ns > report.at_ns or row.name != found.former.name:
+    if row is None or row.name != found.former.name:
         return None
+    if row.fact_ns > report.at_ns and row.missing_since is None and row.absent_ns is None:
+        return None  # seen later where it stands; that it is not there would say nothing of here
     directory = tx.directory(row)
     stamp = found.stamp
     if (

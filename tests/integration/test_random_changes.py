@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sqlite3
 import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
@@ -345,6 +346,7 @@ class Judge:
         self._disk = disk
         self._hashes: Counter[str] = Counter()
         self.witness = Witness({})
+        self._since = 0.0
 
     def check(self) -> None:
         answer = self._daemon.sync(walk=True)
@@ -356,13 +358,18 @@ class Judge:
             wrong = self.witness.lost_ids(after, self._hashes | hashes)
             self.witness, self._hashes = Witness(after), hashes
         if wrong:
-            told = [
-                f"{item['time']} {item['event']} {(item['from'], item['path'])} {item['detail']}"
-                for item in self._daemon.get("/api/history", {"limit": 300})["items"]
-            ]
+            with closing(sqlite3.connect(self._daemon.database)) as connection:
+                told = [
+                    f"{when} {event} {(former, path)} {detail}"
+                    for when, event, former, path, detail in connection.execute(
+                        "SELECT time, event, former, path, detail FROM history WHERE time > ? ORDER BY seq",
+                        (self._since,),
+                    )
+                ]
             text = "\n".join([*wrong, "", "What was done:", *self._disk.log, "What was told:", *told])
             pytest.fail(text.replace(os.path.dirname(os.fsdecode(self._disk.outside)), ""))
         self._disk.log.clear()
+        self._since = time.time()
 
 
 @pytest.fixture

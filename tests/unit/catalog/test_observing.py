@@ -527,6 +527,25 @@ def test_a_row_seen_later_than_the_look_that_missed_it_is_not_moved(catalog: Cat
     assert sorted(catalog.present()) == [b"a.mkv", b"b.mkv"]
 
 
+@pytest.mark.parametrize("absence", ["overwritten", "absent", "missing"])
+def test_a_row_missed_later_than_the_look_that_found_it_elsewhere_is_moved(catalog: Catalog, absence: str) -> None:
+    """Two roots are looked at by two threads: one saw where the file is, then the other that it is not where it was."""
+    catalog.look(b"", file(b"a.mkv"))
+    a = catalog.know(b"a.mkv").id
+    catalog.look(b"", file(b"b.mkv"))
+    found = catalog.moved(b"a.mkv", here=b"c.mkv")
+    catalog.now = 200
+    if absence == "overwritten":
+        catalog.look(b"", catalog.moved(b"b.mkv", here=b"a.mkv"))
+    elif absence == "absent":
+        catalog.look(b"", absent=[b"a.mkv"])
+    else:
+        catalog.miss(b"", b"a.mkv")
+    catalog.look(b"", found, at=150)
+    assert catalog.present()[b"c.mkv"] == a
+    assert catalog.missing() == []
+
+
 def test_a_row_that_was_deleted_meanwhile_is_not_moved(catalog: Catalog) -> None:
     catalog.look(b"", file(b"a.mkv"))
     found = catalog.moved(b"a.mkv", here=b"b.mkv")
