@@ -419,15 +419,19 @@ class Keeper:
         """Advance the walk by a slice; True while there is more to walk."""
         paused = self._is_paused()
         if self._walker.request is None:
-            begun = self._walker.begin(self._connection, paused=paused)
-            if (request := self._walker.request) is not None and request.cause != HINT:
-                # What was reported before is in the catalog when the walk compares the disk with it.
-                self._reporting.call(lambda _tx: None)
-            return begun
+            return self._begin_walk(paused=paused)
         ended = self._walker.advance(paused=paused)
         if ended is not None:
             self._finish(ended)
         return ended is not None or self._walker.request is not None
+
+    def _begin_walk(self, *, paused: bool) -> bool:
+        begun = self._walker.begin(self._connection, paused=paused)
+        request = self._walker.request
+        if request is not None and request.cause != HINT:
+            # What was reported before is in the catalog when the walk compares the disk with it.
+            self._reporting.call(lambda _tx: None)
+        return begun
 
     def _is_disturbed(self) -> bool:
         return self._stopping or self._mounts.changed_since(self._generation, self.path)
