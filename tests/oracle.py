@@ -201,6 +201,7 @@ class Witness:
         self.before = before
         self._at_path: dict[bytes, set[Key]] = {}
         self._of_inode: dict[int, set[Key]] = {}
+        self._linked: set[int] = {seen.key.inode for seen in before.values() if seen.links > 1}
 
     def look(self, directories: Iterable[bytes]) -> None:
         """Note what is where now; to be called after each change."""
@@ -209,6 +210,8 @@ class Witness:
                 key = key_of(status)
                 self._at_path.setdefault(path, set()).add(key)
                 self._of_inode.setdefault(key.inode, set()).add(key)
+                if status.st_nlink > 1:
+                    self._linked.add(key.inode)
 
     def lost_ids(self, after: Snapshot, remembered: Mapping[str, int]) -> list[str]:
         """Files that are where they were, or were renamed to a new place, and have another row than before.
@@ -221,15 +224,19 @@ class Witness:
             owners.setdefault(seen.key, []).append(path)
         lost = []
         for path, seen in after.items():
-            was = owners.get(seen.key, [])
-            if len(was) != 1 or seen.links != 1 or remembered[seen.quick_hash] != 1:
+            if not self._is_single(seen.key, owners) or remembered[seen.quick_hash] != 1:
                 continue
-            old = self.before[was[0]]
+            [was] = owners[seen.key]
             unchanged = self._of_inode.get(seen.key.inode, set()) <= {seen.key}
-            familiar = all(key in owners for key in self._at_path.get(was[0], set()) | self._at_path.get(path, set()))
-            if old.links == 1 and unchanged and familiar and seen.id != old.id:
-                lost.append(f"{was[0]!r} is {path!r} now, and its row {old.id} became {seen.id}")
+            guests = self._at_path.get(was, set()) | self._at_path.get(path, set())
+            familiar = all(self._is_single(key, owners) for key in guests)
+            if unchanged and familiar and seen.id != self.before[was].id:
+                lost.append(f"{was!r} is {path!r} now, and its row {self.before[was].id} became {seen.id}")
         return lost
+
+    def _is_single(self, key: Key, owners: Mapping[Key, list[bytes]]) -> bool:
+        """Whether a file was known before, at one path, and had no second link since."""
+        return len(owners.get(key, ())) == 1 and key.inode not in self._linked
 
 
 def remembered_hashes(daemon: Running) -> Counter[str]:

@@ -69,7 +69,11 @@ def _former(path: bytes, found: Found, rows: list[KnownFile]) -> Former | None:
         and (row.directory, row.name) != (path, found.name)
         and (row.missing or _left(row.directory + row.name, row.inode))
     ]
-    return Former(left[0].id, left[0].directory, left[0].name) if len(left) == 1 else None
+    # A file that has just left its path is likelier to be meant than one that went before, such as a hard link.
+    candidates = [row for row in left if not row.missing] or left
+    if len(candidates) != 1:
+        return None
+    return Former(candidates[0].id, candidates[0].directory, candidates[0].name)
 
 
 def _left(path: bytes, inode: int) -> bool:

@@ -175,6 +175,20 @@ def test_two_directories_that_swap_names(lib: Library, down: bool) -> None:
     }
 
 
+def test_a_file_that_had_a_second_link_once_keeps_its_row(lib: Library) -> None:
+    """The link that was deleted was as likely to be meant, so neither was."""
+    folder = lib.folder("linked_once")
+    fill(folder, "1.mkv")
+    (folder / "2.mkv").hardlink_to(folder / "1.mkv")
+    lib.sync()
+    ids = lib.ids(folder)
+    (folder / "2.mkv").unlink()
+    lib.sync(walk=True)
+    (folder / "1.mkv").rename(folder / "3.mkv")
+    lib.sync()
+    assert lib.ids(folder) == {"3.mkv": ids["1.mkv"]}
+
+
 def test_a_known_file_renamed_over_another_keeps_its_id(lib: Library) -> None:
     folder = lib.folder("over")
     fill(folder, "Film.mkv", "Film.new.mkv")
