@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog.directories import below, index_for_deleting, parent_path
+from mediawatchd.catalog.recognition import copy_of, move
 from mediawatchd.catalog.rows import COLUMNS, FileRow, present_file
 from mediawatchd.catalog.transaction import Look, Transaction
 from mediawatchd.model import SECOND
@@ -116,7 +117,7 @@ class Missing:
                 tx.store(row, row._replace(held=1, absent_ns=row.absent_ns or tx.now_ns))
             tx.tell("held", root_id, tx.roots[root_id].path, detail=f"{len(rows)} files")
             return
-        make_missing(tx, rows, report.at_ns)
+        _let_go(tx, rows, report.at_ns)
         tx.went.append((root_id, len(rows)))
 
     def _too_many(self, tx: Transaction, root_id: int, files: int) -> bool:
@@ -186,8 +187,21 @@ def confirm(tx: Transaction, root_id: int) -> int:
         "AND directory_id IN (SELECT id FROM directories WHERE root_id = ?) LIMIT ?",
         (root_id, AT_ONCE),
     ).fetchall()
-    make_missing(tx, map(FileRow._make, rows), detail="confirmed")
+    _let_go(tx, [FileRow._make(row) for row in rows], detail="confirmed")
     return len(rows)
+
+
+def _let_go(tx: Transaction, rows: list[FileRow], at_ns: int | None = None, *, detail: str | None = None) -> None:
+    """Make the rows missing, but for those whose content has come to another path meanwhile: they moved there."""
+    going = {row.id for row in rows}
+    missing = []
+    for row in rows:
+        copy = copy_of(tx, row)
+        if row.quick_hash is None or copy is None or copy.id in going:
+            missing.append(row)
+        else:
+            move(tx, row, copy, row.quick_hash)
+    make_missing(tx, missing, at_ns, detail=detail)
 
 
 def wait_anew(tx: Transaction, root_id: int, paths: tuple[bytes, bytes]) -> None:

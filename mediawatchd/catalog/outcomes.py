@@ -11,7 +11,8 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog.observing import drop_probe
-from mediawatchd.catalog.rows import COLUMNS, FileRow, everything, file_by_id
+from mediawatchd.catalog.recognition import missing_with, move
+from mediawatchd.catalog.rows import FileRow, everything, file_by_id
 from mediawatchd.catalog.transaction import Look, Transaction
 from mediawatchd.model import (
     PROBE,
@@ -105,49 +106,10 @@ def _hashed(tx: Transaction, row: FileRow, outcome: Hashed) -> None:
         new = new.without_problem()._replace(lacks=lacks, video_phash=None)
         drop_probe(tx, row.id)
         tx.tell("changed", tx.directory(row).root_id, tx.path(row))
-    elif row.former_quick_hash is None and (former := _same_content_missing(tx, row, outcome.quick_hash)) is not None:
-        _recognise(tx, row, former, outcome)
+    elif row.former_quick_hash is None and (former := missing_with(tx, outcome.quick_hash, row.size)) is not None:
+        move(tx, former, row, outcome.quick_hash)
         return
     tx.store(row, new)
-
-
-def _same_content_missing(tx: Transaction, row: FileRow, quick_hash: bytes) -> FileRow | None:
-    """The one missing row on a configured root with this content; None when there is none, or more than one."""
-    rows = tx.connection.execute(
-        f"SELECT {COLUMNS} FROM media_files WHERE substr(quick_hash, 1, 8) = substr(?, 1, 8) AND quick_hash = ? "
-        "AND missing_since IS NOT NULL AND size = ? AND NOT hidden LIMIT 2",
-        (quick_hash, quick_hash, row.size),
-    ).fetchall()
-    if len(rows) != 1:
-        return None
-    former = FileRow._make(rows[0])
-    root_id = tx.directory(former).root_id
-    return former if root_id in tx.online else None
-
-
-def _recognise(tx: Transaction, row: FileRow, former: FileRow, outcome: Hashed) -> None:
-    """A new path turns out to hold what is missing elsewhere: the missing row moves here, with all it knows."""
-    path, old_path = tx.path(row), tx.path(former)
-    tx.totals.add(tx.directory(row).root_id, row, -1)
-    tx.connection.execute("DELETE FROM media_files WHERE id = ?", (row.id,))
-    tx.store(
-        former,
-        former._replace(
-            directory_id=row.directory_id,
-            name=row.name,
-            fact_ns=row.fact_ns,
-            quick_hash=outcome.quick_hash,
-            former_quick_hash=None,
-            lacks=former.lacks & ~QUICK_HASH,
-            attempts=0,
-            missing_since=None,
-            missing_online_ns=None,
-            missing_walks=None,
-        )
-        .with_stamp(row.stamp)
-        .with_kind(row.media_type),
-    )
-    tx.tell("moved", tx.directory(row).root_id, path, former=old_path)
 
 
 def _probed(tx: Transaction, row: FileRow, outcome: Probed) -> None:
