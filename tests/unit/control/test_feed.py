@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -111,6 +111,21 @@ def test_events_that_are_no_history_are_not_lost_behind_the_replay(bench: Bench)
     bench.happen_unkept(b"/first-walk")
     bench.happen(b"/2")
     assert heard(listener) == ["/1", "/first-walk", "/2"]
+
+
+def test_what_is_committed_as_a_listener_comes_is_heard_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.happen(b"/1")
+    read = feed.get_state
+
+    def late(connection: Any, key: str) -> object:
+        monkeypatch.undo()
+        bench.happen(b"/2")
+        return read(connection, key)
+
+    monkeypatch.setattr(feed, "get_state", late)
+    listener = bench.feed.subscribe(0)
+    bench.happen(b"/3")
+    assert heard(listener) == ["/1", "/2", "/3"]
 
 
 def test_a_number_beyond_the_last_event_hears_what_happens(bench: Bench) -> None:

@@ -42,7 +42,7 @@ class MadeUpPool:
 
 class Bench:
     def __init__(self, under_way: int) -> None:
-        self.queue = WorkQueue(capacity=100, busy_limit=under_way)
+        self.queue = WorkQueue(capacity=100, busy_limit=100)
         self.heartbeats = Heartbeats()
         self.outcomes: list[Outcome] = []
         self.decoders = Decoders(
