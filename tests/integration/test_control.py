@@ -366,9 +366,15 @@ def test_exactly_one_of_two_simultaneous_scans_wins_and_ctl_attaches_to_it(unset
     # Without --wait the conflict is told; with it the running job is waited for.
     assert ctl(unsettled, "scan").status == 1
     with subprocess.Popen(
-        ctl_command(unsettled, "--json", "scan", "--wait", str(root)), env=environment(), stdout=subprocess.PIPE
+        ctl_command(unsettled, "--json", "scan", "--wait", str(root)),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as waiting:
         assert waiting.stdout is not None
+        assert waiting.stderr is not None
+        # Cancelled before it has attached, it would start a scan of its own.
+        assert b"already" in waiting.stderr.readline()
         assert ctl(unsettled, "cancel", str(job)).status == 0
         assert json.loads(waiting.stdout.read())["state"] == "cancelled"
         assert waiting.wait(WITHIN) == 1
