@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ROUNDS = 12
 CHANGES = 25
 KILLS = 20
+FEWEST = 20
 SETTINGS = {"watch": {"settle_seconds": 0.1}, "missing": {"hold_share": None}}
 
 _EXTENSIONS = (b"mkv", b"mp4", b"MKV", b"flac", b"mp3", b"avi", b"txt", b"nfo")
@@ -81,7 +82,9 @@ class Disk:
         ]
 
     def change(self) -> None:
-        """One change of some kind; what cannot be done now is left out."""
+        """One change of some kind; what cannot be done now is left out. Of few files there are soon more."""
+        if sum(1 for root in self.roots for _ in regular_files(root)) < FEWEST:
+            self.create()
         weights, changes = zip(*self._changes, strict=True)
         change = self.random.choices(changes, weights)[0]
         with suppress(OSError, IndexError, shutil.Error):
@@ -150,7 +153,7 @@ class Disk:
         self._rename(self._directory(), self._new_directory())
 
     def move_out(self) -> None:
-        self._rename(self._any(), self._in(self.outside))
+        self._rename(self._any(), self._in(self.outside)[: len(self.outside) + 50])
 
     def move_in(self) -> None:
         name = self.random.choice(os.listdir(self.outside))
@@ -309,7 +312,8 @@ class Disk:
         holder = self._holder()
         while holder.count(b"/") > self.outside.count(b"/") + 5:
             holder = os.path.dirname(holder)
-        return self._in(holder)
+        # In each other, a few of the longest name would make a path that no program can open.
+        return self._in(holder)[: len(holder) + 50]
 
     def _name(self) -> bytes:
         """Few enough that names come again."""
