@@ -34,11 +34,12 @@ run: $(INSTALLED) ## watch MEDIA=DIR, or without it a small demo library made fo
 
 .PHONY: test
 test: check ## check, then every test; what this machine cannot run is listed at the end
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4 --dist loadfile -m 'not alone'
+	$(BIN)/python -m pytest -m alone
 
 .PHONY: unit
 unit: $(INSTALLED) ## the fast tests only
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest -n 4 --dist loadfile tests/unit
 
 .PHONY: bench
 bench: $(INSTALLED) ## measure speed and memory against their targets; some minutes, and 4 GB below /tmp for as long

@@ -86,6 +86,7 @@ def test_files_made_while_the_daemon_starts_are_all_found(tmp_path: Path) -> Non
 
 
 @pytest.mark.needs_root
+@pytest.mark.alone
 def test_nothing_is_missed_when_the_queue_of_events_overflows(tmp_path: Path) -> None:
     root = tmp_path / "media"
     fill(root, folders=10, files=1)

@@ -53,6 +53,7 @@ def short_queue(length: int) -> Iterator[None]:
 
 
 @pytest.mark.needs_root
+@pytest.mark.alone
 def test_an_overflow_is_said_and_what_it_hid_is_watched(tmp_path: Path, sink: RecordingSink, root: bytes) -> None:
     os.mkdir(root + b"out")
     with observing(tmp_path, sink) as observer:
@@ -76,6 +77,7 @@ def test_an_overflow_is_said_and_what_it_hid_is_watched(tmp_path: Path, sink: Re
 
 
 @pytest.mark.needs_root
+@pytest.mark.alone
 def test_an_overflow_with_more_directories_than_the_queue_is_long_ends(
     tmp_path: Path, sink: RecordingSink, root: bytes
 ) -> None:
