@@ -201,6 +201,9 @@ class Database:
                 return "legacy"
             if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
                 return "new"
+        except UnicodeDecodeError as exc:
+            # An error of SQLite's quotes a name that the damage hit, and Python cannot decode the message.
+            raise _Damaged("a name in it is not text") from exc
         finally:
             connection.close()
         raise CatalogUnreadable(
@@ -213,6 +216,8 @@ class Database:
             # The check goes from page to page in the order of keys, which is slow on a disk that turns.
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
         connection.execute("PRAGMA ignore_check_constraints = ON")
+        # A finding names tables and indexes, and the damage may have hit those names.
+        connection.text_factory = lambda text: text.decode(errors="backslashreplace")
         for (finding,) in connection.execute(f"PRAGMA {pragma}(1000000)"):
             if not finding.startswith(tolerated):
                 raise _Damaged(finding.splitlines()[-1])

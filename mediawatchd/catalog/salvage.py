@@ -72,7 +72,7 @@ def _remembered(source: bytes, *, immutable: bool, now: int) -> Iterator[Remembe
                 for *known, is_missing in _readable(damaged, _READ):
                     if is_missing == missing and (row := _checked(known, directories, now)) is not None:
                         yield row
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter where SQLite's message quotes what was hit
         return
 
 

@@ -302,6 +302,15 @@ def test_a_legacy_database_that_breaks_its_own_rules_is_not_damaged(path: bytes)
         assert "upgraded" in database.notices[0]
 
 
+def test_a_name_in_the_schema_that_is_not_text_any_more(path: bytes) -> None:
+    fill(path)
+    damage(path, lambda content: overwritten(content.replace(b"CREATE TABLE jobs", b"CREATE T\xb4BLE jobs")))
+    with opened(path) as database:
+        assert asides(path)
+        assert "damaged" in database.notices[0]
+        assert all(hashes == phash(number) for number, hashes in salvaged(database).items())
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_any_damage_ends_in_a_working_catalog(path: bytes, seed: int) -> None:
     dice = random.Random(seed)
