@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
-    from mediawatchd.hashing.perceptual import PerceptuallyHashed
+    from mediawatchd.model import PerceptuallyHashed
 
 _WIDTH = 256  # of the copies: more than the 160 pixels that are made of them, and quick to encode
 _PAIRS = 30_000

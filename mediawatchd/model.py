@@ -8,6 +8,7 @@ fact        what one `lstat` said of a path: its stamp, or absent, and when it w
 report      the facts of one look at one directory
 stamp       size, mtime_ns, ctime_ns, inode and link count of a file
 lacks       what a row has no finished attempt for at its stamp (quick hash, probe, ...)
+wanted      what a phash job, or the configuration, waits for: perceptual hash, fingerprint or both
 due         the catalog time before which a row is not offered to the workers (unripe, or waiting to retry)
 ripe        settled: unchanged for the settle time
 offered     pending, due, and on a root that is online: the workers may have it
@@ -43,6 +44,8 @@ QUICK_HASH = 1
 PROBE = 2
 PERCEPTUAL_HASH = 4
 FINGERPRINT = 8
+PHASH = PERCEPTUAL_HASH | FINGERPRINT
+"""What a phash job gives a video, in one opening; nothing else is computed only for who asks for it."""
 
 LIVE = 0
 """Priority of what a hint reported: before everything else."""
@@ -225,6 +228,19 @@ class Probed(NamedTuple):
     probe: Probe
 
 
+class PerceptuallyHashed(NamedTuple):
+    """Outcome: what the video looks like, as it was under `stamp`; `lacks` is what was asked for.
+
+    None stands for what was not asked for, and for what the file does not have: a finished result too.
+    """
+
+    file_id: int
+    stamp: Stamp
+    lacks: int
+    video_phash: str | None
+    fingerprint: bytes | None
+
+
 class Failed(NamedTuple):
     """Outcome: the attempt at `lacks` ended with a problem.
 
@@ -247,7 +263,7 @@ class Changed(NamedTuple):
     found: Stamp | None
 
 
-Outcome = Hashed | Probed | Failed | Changed
+Outcome = Hashed | Probed | PerceptuallyHashed | Failed | Changed
 
 
 class Event(NamedTuple):

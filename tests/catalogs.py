@@ -20,7 +20,10 @@ from mediawatchd.catalog.rows import COLUMNS, FileRow
 from mediawatchd.catalog.totals import FIELDS, Totals
 from mediawatchd.catalog.transaction import Policy, Transaction
 from mediawatchd.model import (
+    FINGERPRINT,
     LIVE,
+    PERCEPTUAL_HASH,
+    PHASH,
     SECOND,
     DirectoryMove,
     Former,
@@ -28,6 +31,7 @@ from mediawatchd.model import (
     Hashed,
     MediaType,
     Outcome,
+    PerceptuallyHashed,
     Place,
     Probe,
     Probed,
@@ -252,6 +256,14 @@ class Catalog:
         row = self.row(path)
         return self.tell(Probed(row.id, row.stamp, probe))
 
+    def phash(self, path: bytes, fingerprint: bytes | None = b"print", *, lacks: int = PHASH) -> Transaction:
+        """The perceptual hash of a file, its fingerprint or both, under its present stamp."""
+        row = self.row(path)
+        string = "0123456789abcdef" if lacks & PERCEPTUAL_HASH else None
+        return self.tell(
+            PerceptuallyHashed(row.id, row.stamp, lacks, string, fingerprint if lacks & FINGERPRINT else None)
+        )
+
     def know(self, path: bytes, content: object = None) -> FileRow:
         """Hash and probe a file, and give it a perceptual hash."""
         self.hash(path, content)
@@ -377,6 +389,7 @@ _NEVER = {
     "ON p.id = d.parent_id WHERE p.gone AND NOT d.gone",
     "a directory on its way": "SELECT id FROM directories WHERE path < '/'",
     "a hash that is known and wanted": "SELECT id FROM media_files WHERE quick_hash IS NOT NULL AND lacks & 1 = 1",
+    "an audio file whose looks are waited for": "SELECT id FROM media_files WHERE wanted AND media_type = 'audio'",
     "an old hash beside a new one": "SELECT id FROM media_files "
     "WHERE quick_hash IS NOT NULL AND former_quick_hash IS NOT NULL",
     "a missing row that waits to be missing": "SELECT id FROM media_files "

@@ -228,7 +228,8 @@ class Database:
             if notes and self._salvage_from is None:
                 self.notices.append("The catalog that had been here is gone; a new one is being built from disk.")
             with schema.transaction(connection):
-                schema.apply(connection, 1)
+                for version in range(1, schema.latest() + 1):
+                    schema.apply(connection, version)
                 if self._salvage_from is not None:
                     rows = salvage(self._salvage_from, connection, now=now)
                     self.notices.append(

@@ -11,6 +11,7 @@ from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from mediawatchd.catalog import perceptual
 from mediawatchd.catalog.legacy import same_time
 from mediawatchd.catalog.missing import Missing, make_missing
 from mediawatchd.catalog.rows import FileRow, everything, file_by_id, is_text, missing_files, present_file
@@ -104,12 +105,12 @@ def _insert(tx: Transaction, report: Report, directory: DirectoryRow, found_file
     now = int(tx.time)
     rows: list[tuple[object, ...]] = []
     for found in found_files:
-        lacks = everything(found.media_type)
+        lacks, wanted = everything(found.media_type), tx.wants(found.media_type)
         rows.append(
             (directory.id, found.name, is_text(found.name), found.media_type, *found.stamp, report.at_ns,
-             report.at_ns + found.settle_ns, report.priority, lacks, now)
+             report.at_ns + found.settle_ns, report.priority, lacks, wanted, now)
         )  # fmt: skip
-        tx.totals.insert(report.root_id, found.media_type, found.stamp.size)
+        tx.totals.insert(report.root_id, found.media_type, found.stamp.size, wanted)
         tx.tell("added", report.root_id, directory.path + found.name)
     for start in range(0, len(rows), ROWS_AT_ONCE):
         together = rows[start : start + ROWS_AT_ONCE]
@@ -119,10 +120,10 @@ def _insert(tx: Transaction, report: Report, directory: DirectoryRow, found_file
 
 @cache
 def _insertion(rows: int) -> str:
-    row = f"({', '.join('?' * 14)})"
+    row = f"({', '.join('?' * 15)})"
     return (
         "INSERT INTO media_files (directory_id, name, name_is_text, media_type, size, mtime_ns, ctime_ns, inode, "
-        f"links, fact_ns, due_ns, priority, lacks, first_seen) VALUES {', '.join([row] * rows)}"
+        f"links, fact_ns, due_ns, priority, lacks, wanted, first_seen) VALUES {', '.join([row] * rows)}"
     )
 
 
@@ -130,7 +131,8 @@ def _seen_again(tx: Transaction, report: Report, row: FileRow, found: Found) -> 
     """Same content as far as size and time say; the rest of the stamp may have moved."""
     new = row._replace(absent_ns=None, held=0, hidden=0)
     if found.stamp != row.stamp:
-        new = _restamped(new, found.stamp, report.at_ns + found.settle_ns)._replace(fact_ns=report.at_ns)
+        new = _restamped(new, found.stamp, report.at_ns + found.settle_ns)
+        new = new._replace(fact_ns=report.at_ns, priority=report.priority)
     elif report.priority == LIVE and row.lacks & QUICK_HASH and row.problem is None:
         # Closed at last, or touched again without a change: wait for the quiet that this hint asks for.
         new = new._replace(due_ns=report.at_ns + found.settle_ns, priority=LIVE)
@@ -146,7 +148,7 @@ def _changed(tx: Transaction, report: Report, row: FileRow, found: Found) -> Non
         tx.tell("changed", report.root_id, tx.path(row))
     tx.store(
         row,
-        _forgotten(row, found)._replace(
+        _forgotten(row, found, tx.wants(found.media_type))._replace(
             fact_ns=report.at_ns,
             due_ns=report.at_ns + settle_ns,
             priority=report.priority,
@@ -154,6 +156,7 @@ def _changed(tx: Transaction, report: Report, row: FileRow, found: Found) -> Non
         ),
     )
     drop_probe(tx, row.id)
+    perceptual.drop(tx, row.id)
 
 
 def _move(tx: Transaction, report: Report, directory: DirectoryRow, row: FileRow, found: Found) -> None:
@@ -172,7 +175,7 @@ def _move(tx: Transaction, report: Report, directory: DirectoryRow, row: FileRow
             missing_walks=None,
         )
         .with_stamp(found.stamp)
-        .with_kind(found.media_type),
+        .with_kind(found.media_type, tx.wants(found.media_type)),
     )
     if former != directory.path + found.name:
         tx.tell("moved", report.root_id, directory.path + found.name, former=former)
@@ -234,11 +237,13 @@ def _restamped(row: FileRow, stamp: Stamp, due_ns: int) -> FileRow:
     )
 
 
-def _forgotten(row: FileRow, found: Found) -> FileRow:
-    """The row of a file whose content is another one now."""
-    new = row._replace(
+def _forgotten(row: FileRow, found: Found, wanted: int) -> FileRow:
+    """The row of a file whose content is another one now, of which `wanted` is waited for."""
+    new = row.with_kind(found.media_type, wanted)
+    new = new._replace(
         media_type=found.media_type,
         lacks=everything(found.media_type),
+        wanted=new.wanted | wanted,
         quick_hash=None,
         former_quick_hash=None,
         hashed_at=None,

@@ -10,17 +10,21 @@ from collections import Counter
 from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
+from mediawatchd.catalog import perceptual
 from mediawatchd.catalog.observing import drop_probe
 from mediawatchd.catalog.recognition import missing_with, move
 from mediawatchd.catalog.rows import FileRow, everything, file_by_id
 from mediawatchd.catalog.transaction import Look, Transaction
 from mediawatchd.model import (
+    PERCEPTUAL_HASH,
+    PHASH,
     PROBE,
     QUICK_HASH,
     SECOND,
     Failed,
     Hashed,
     Outcome,
+    PerceptuallyHashed,
     Probed,
 )
 
@@ -65,6 +69,8 @@ def _take(tx: Transaction, outcome: Outcome) -> None:
         _hashed(tx, row, outcome)
     elif isinstance(outcome, Probed):
         _probed(tx, row, outcome)
+    elif isinstance(outcome, PerceptuallyHashed):
+        _perceptually_hashed(tx, row, outcome)
     elif isinstance(outcome, Failed):
         _failed(tx, row, outcome)
     else:
@@ -103,8 +109,11 @@ def _hashed(tx: Transaction, row: FileRow, outcome: Hashed) -> None:
     if row.former_quick_hash not in {None, outcome.quick_hash}:
         # Same size, same time, other bytes: nothing that was known of the old content holds.
         lacks = everything(row.media_type) & ~QUICK_HASH
-        new = new.without_problem()._replace(lacks=lacks, video_phash=None)
+        new = new.without_problem()._replace(
+            lacks=lacks, wanted=row.wanted | tx.wants(row.media_type), video_phash=None
+        )
         drop_probe(tx, row.id)
+        perceptual.drop(tx, row.id)
         tx.tell("changed", tx.directory(row).root_id, tx.path(row))
     elif row.former_quick_hash is None and (former := missing_with(tx, outcome.quick_hash, row.size)) is not None:
         move(tx, former, row, outcome.quick_hash)
@@ -157,14 +166,31 @@ def _probed(tx: Transaction, row: FileRow, outcome: Probed) -> None:
     media_type = row.media_type
     if media_type != "audio":
         media_type = "vr" if vr is not None else "video"
-    tx.store(row, _without_problem(row, PROBE)._replace(lacks=row.lacks & ~PROBE, media_type=media_type, attempts=0))
+    # A probe that had failed was waited for no longer.
+    wanted = row.wanted | row.lacks & tx.wants(media_type)
+    tx.store(
+        row,
+        _without_problem(row, PROBE)._replace(
+            lacks=row.lacks & ~PROBE, wanted=wanted, media_type=media_type, attempts=0
+        ),
+    )
+
+
+def _perceptually_hashed(tx: Transaction, row: FileRow, outcome: PerceptuallyHashed) -> None:
+    tx.count("phashed")
+    perceptual.store(tx, outcome)
+    new = _without_problem(row, outcome.lacks)
+    if outcome.lacks & PERCEPTUAL_HASH:
+        new = new._replace(video_phash=outcome.video_phash)
+    lacks, wanted = row.lacks & ~outcome.lacks, row.wanted & ~outcome.lacks
+    tx.store(row, new._replace(lacks=lacks, wanted=wanted, attempts=0))
 
 
 def _failed(tx: Transaction, row: FileRow, outcome: Failed) -> None:
     problem = outcome.problem
     tx.count("failed")
-    tx.failures[outcome.lacks, problem.reason] += 1
-    if not row.lacks & outcome.lacks:
+    tx.failures[PHASH if outcome.lacks & PHASH else outcome.lacks, problem.reason] += 1
+    if not (row.lacks | row.wanted) & outcome.lacks:
         return  # it was found out meanwhile
     new = row._replace(
         problem=problem.text,
@@ -175,7 +201,9 @@ def _failed(tx: Transaction, row: FileRow, outcome: Failed) -> None:
     # The problem of another attempt gives way to this one, so that attempt is made again.
     lacks = row.lacks | (row.problem_lacks or 0)
     if outcome.final:
-        new = new._replace(lacks=lacks & ~outcome.lacks, attempts=0)
+        # What cannot be probed has no perceptual hash either; `lacks` says that nobody tried.
+        wanted = row.wanted & ~(PHASH if outcome.lacks == PROBE else outcome.lacks)
+        new = new._replace(lacks=lacks & ~outcome.lacks, wanted=wanted, attempts=0)
     else:
         failures = row.attempts if row.problem is not None else 0
         wait_ns = min(LONGEST_RETRY_NS, FIRST_RETRY_NS << min(failures, 20))
@@ -196,7 +224,7 @@ def _look_again(tx: Transaction, row: FileRow) -> None:
 
 def _without_problem(row: FileRow, lacks: int) -> FileRow:
     """The row without the problem that an earlier attempt at `lacks` had."""
-    return row.without_problem() if row.problem_lacks == lacks else row
+    return row.without_problem() if (row.problem_lacks or 0) & lacks else row
 
 
 def ask_again(tx: Transaction, file_ids: Sequence[int]) -> None:

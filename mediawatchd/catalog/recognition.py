@@ -58,6 +58,7 @@ def move(tx: Transaction, former: FileRow, here: FileRow, quick_hash: bytes) -> 
             quick_hash=quick_hash,
             former_quick_hash=None,
             lacks=former.lacks & ~QUICK_HASH,
+            wanted=former.wanted | here.wanted & former.lacks,
             attempts=0,
             absent_ns=None,
             held=0,
@@ -66,7 +67,7 @@ def move(tx: Transaction, former: FileRow, here: FileRow, quick_hash: bytes) -> 
             missing_walks=None,
         )
         .with_stamp(here.stamp)
-        .with_kind(here.media_type),
+        .with_kind(here.media_type, tx.wants(here.media_type)),
     )
     tx.tell("moved", tx.directory(here).root_id, path, former=old_path)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, PROBE, QUICK_HASH, MediaType, Stamp
+from mediawatchd.model import PHASH, PROBE, QUICK_HASH, MediaType, Stamp
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,6 +33,7 @@ class FileRow(NamedTuple):
     due_ns: int
     priority: int
     lacks: int
+    wanted: int
     attempts: int
     quick_hash: bytes | None
     former_quick_hash: bytes | None
@@ -60,27 +61,27 @@ class FileRow(NamedTuple):
     def without_problem(self) -> FileRow:
         return self._replace(problem=None, problem_reason=None, problem_lacks=None, problem_since=None)
 
-    def with_kind(self, media_type: MediaType) -> FileRow:
-        """The row under a name of this kind. What is known stays; what only a video has is wanted of a video alone.
+    def with_kind(self, media_type: MediaType, wanted: int) -> FileRow:
+        """The row under a name of this kind. What is known stays; what only a video has follows the kind.
+
+        `wanted` is what is waited for if the kind changes.
 
         A name says "video" where only the probe knows "vr".
         """
         if (self.media_type == "audio") == (media_type == "audio"):
             return self
-        return self._replace(
-            media_type=media_type, lacks=self.lacks & ~_OF_VIDEOS | everything(media_type) & _OF_VIDEOS
-        )
+        lacks = self.lacks & ~PHASH | everything(media_type) & PHASH
+        return self._replace(media_type=media_type, lacks=lacks, wanted=wanted)
 
 
 COLUMNS = ", ".join(FileRow._fields)
-_OF_VIDEOS = PERCEPTUAL_HASH | FINGERPRINT
 
 
 def everything(media_type: MediaType) -> int:
     """The bits of `lacks` of a file that nothing is known of."""
     if media_type == "audio":
         return QUICK_HASH | PROBE
-    return QUICK_HASH | PROBE | PERCEPTUAL_HASH | FINGERPRINT
+    return QUICK_HASH | PROBE | PHASH
 
 
 def is_text(name: bytes) -> bool:

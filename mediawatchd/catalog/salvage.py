@@ -1,8 +1,8 @@
-"""The perceptual hashes of a damaged catalog, read where it can still be read.
+"""Perceptual hashes and fingerprints in a damaged catalog, read where it can still be read.
 
 Runs in the thread that opens the database. They are what takes long to compute again; all else comes from the disk.
-A salvaged row has its old quick hash as `former_quick_hash`, so that its perceptual hash counts only after the file
-was read again and still has that quick hash.
+A salvaged row has its old quick hash as `former_quick_hash`, so that they count only after the file was read
+again and still has that quick hash.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from mediawatchd.catalog import legacy_layout
@@ -18,7 +18,7 @@ from mediawatchd.catalog.connection import connect, file_size, is_corrupt
 from mediawatchd.catalog.legacy_values import perceptual_hash
 from mediawatchd.catalog.restore import Remembered, Restore
 from mediawatchd.catalog.rows import everything
-from mediawatchd.model import PERCEPTUAL_HASH
+from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,38 +42,72 @@ def salvage(source: bytes, connection: sqlite3.Connection, *, now: int) -> int:
     restore = Restore(connection)
     # Without the WAL at the second attempt: it may be what is damaged.
     for immutable in (False, True) if file_size(source + b"-wal") else (True,):
-        rows = restore.insert(_remembered(source, immutable=immutable, now=now))
+        try:
+            opened = connect(source, mode="ro", immutable=immutable)
+        except sqlite3.DatabaseError:
+            rows = 0
+            continue
+        with closing(opened) as damaged:
+            rows = restore.insert(_as_far_as_readable(_remembered(damaged, now=now)))
+            _restore_fingerprints(connection, damaged)
         if rows:
             break
     restore.finish()
     return rows
 
 
-def _remembered(source: bytes, *, immutable: bool, now: int) -> Iterator[Remembered]:
-    """The rows with a perceptual hash, as far as they can be read; present ones first, for paths are theirs."""
-    try:
-        with closing(connect(source, mode="ro", immutable=immutable)) as damaged:
-            damaged.execute("PRAGMA trusted_schema = OFF")
-            damaged.execute("PRAGMA cell_size_check = ON")
-            # So that a file that is shorter than its header says can be read as far as it goes.
-            damaged.execute("PRAGMA writable_schema = ON")
-            if legacy_layout.is_legacy(damaged):
-                query = f"{legacy_layout.file_selection(damaged, 'media_files')}"
-                damaged.text_factory = bytes
-                base = os.getcwdb()
-                for values in _readable(damaged, query):
-                    row = legacy_layout.remembered(values, base=base, now=now)
-                    if row is not None and row.video_phash is not None:
-                        yield _unverified(row)
-                return
-            damaged.text_factory = bytes
-            directories = _Directories(damaged)
-            for missing in (0, 1):
-                for *known, is_missing in _readable(damaged, _READ):
-                    if is_missing == missing and (row := _checked(known, directories, now)) is not None:
-                        yield row
-    except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter where SQLite's message quotes what was hit
+def _as_far_as_readable(rows: Iterator[Remembered]) -> Iterator[Remembered]:
+    with suppress(sqlite3.DatabaseError, UnicodeDecodeError):  # the latter where SQLite's message quotes what was hit
+        yield from rows
+
+
+def _remembered(damaged: sqlite3.Connection, *, now: int) -> Iterator[Remembered]:
+    """The rows with either kind of hash, as far as they can be read; present ones first, for paths are theirs."""
+    damaged.execute("PRAGMA trusted_schema = OFF")
+    damaged.execute("PRAGMA cell_size_check = ON")
+    # So that a file that is shorter than its header says can be read as far as it goes.
+    damaged.execute("PRAGMA writable_schema = ON")
+    if legacy_layout.is_legacy(damaged):
+        query = f"{legacy_layout.file_selection(damaged, 'media_files')}"
+        damaged.text_factory = bytes
+        base = os.getcwdb()
+        for values in _readable(damaged, query):
+            row = legacy_layout.remembered(values, base=base, now=now)
+            if row is not None and row.video_phash is not None:
+                yield _unverified(row)
         return
+    damaged.text_factory = bytes
+    directories = _Directories(damaged)
+    for missing in (0, 1):
+        for *known, is_missing in _readable(damaged, _READ):
+            if is_missing != missing or (row := _checked(known, directories, now)) is None:
+                continue
+            if row.video_phash is not None or _fingerprint(damaged, row.id) is not None:
+                yield row
+
+
+def _restore_fingerprints(connection: sqlite3.Connection, damaged: sqlite3.Connection) -> None:
+    """Insert those of the rows that were salvaged."""
+    for (file_id,) in connection.execute("SELECT id FROM media_files").fetchall():
+        if (found := _fingerprint(damaged, file_id)) is not None:
+            connection.execute(
+                "INSERT OR IGNORE INTO fingerprints (file_id, hashed_at, fingerprint) VALUES (?, ?, ?)",
+                (file_id, *found),
+            )
+    connection.execute(
+        f"UPDATE media_files SET lacks = lacks & ~{FINGERPRINT} WHERE id IN (SELECT file_id FROM fingerprints)"
+    )
+
+
+def _fingerprint(damaged: sqlite3.Connection, file_id: int) -> tuple[int, bytes] | None:
+    """When a file was hashed, and its fingerprint; None where there is none that can be read."""
+    try:
+        row = damaged.execute(
+            "SELECT hashed_at, fingerprint FROM fingerprints WHERE file_id = ?", (file_id,)
+        ).fetchone()
+    except (sqlite3.DatabaseError, UnicodeDecodeError):  # also in a catalog of a version that had none
+        return None
+    return row if row and isinstance(row[0], int) and isinstance(row[1], bytes) else None
 
 
 def _readable(damaged: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
@@ -96,9 +130,22 @@ def _readable(damaged: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ..
         except sqlite3.DatabaseError as exc:
             if not is_corrupt(exc):
                 raise
-            last = _beyond(damaged, last)
+            row = _next(damaged, query, last)
+            if row is not None and row[0] > last:
+                last = row[0]
+                yield row
+            else:
+                last = _beyond(damaged, last)
         else:
             return
+
+
+def _next(damaged: sqlite3.Connection, query: str, last: int) -> tuple[Any, ...] | None:
+    """The row before one that cannot be read: Python steps to the next row before it hands one out, and loses both."""
+    with suppress(sqlite3.DatabaseError):
+        row: tuple[Any, ...] | None = damaged.execute(f"{query} LIMIT 1", (last,)).fetchone()
+        return row
+    return None
 
 
 def _beyond(damaged: sqlite3.Connection, last: int) -> int:
@@ -156,10 +203,8 @@ class _Directories:
 def _checked(values: list[Any], directories: _Directories, now: int) -> Remembered | None:
     """A row whose every value is one that could have been written: a damaged page may hold anything."""
     file_id, directory_id, name, media_type, size, mtime_ns, quick_hash, video_phash, first_seen = values
-    phash = perceptual_hash(video_phash)
     if (
-        phash is None
-        or media_type not in (b"video", b"vr", b"audio")
+        media_type not in (b"video", b"vr", b"audio")
         or not (isinstance(name, bytes) and 0 < len(name) <= 255)
         or b"/" in name
         or b"\0" in name
@@ -174,15 +219,15 @@ def _checked(values: list[Any], directories: _Directories, now: int) -> Remember
     known = isinstance(quick_hash, bytes) and len(quick_hash) == _QUICK_HASH_BYTES
     seen = first_seen if isinstance(first_seen, int) and 0 < first_seen <= now else now
     row = Remembered(
-        file_id, directory + name, kind, size, mtime_ns, 0, quick_hash if known else None, None, phash,
-        None, None, None, seen,
+        file_id, directory + name, kind, size, mtime_ns, 0, quick_hash if known else None, None,
+        perceptual_hash(video_phash), None, None, None, seen,
     )  # fmt: skip
     return _unverified(row)
 
 
 def _unverified(row: Remembered) -> Remembered:
     return row._replace(
-        lacks=everything(row.media_type) & ~PERCEPTUAL_HASH,
+        lacks=everything(row.media_type) & ~(PERCEPTUAL_HASH if row.video_phash is not None else 0),
         quick_hash=None,
         former_quick_hash=row.quick_hash or row.former_quick_hash,
         container_format=None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mediawatchd.model import PERCEPTUAL_HASH, PROBE, QUICK_HASH
+from mediawatchd.model import FINGERPRINT, PROBE, QUICK_HASH
 
 if TYPE_CHECKING:
     import sqlite3
@@ -75,9 +75,9 @@ class Totals:
             counts[5] += sign
         if lacks & PROBE:
             counts[6] += sign
-        if row.video_phash is not None:
+        if row.video_phash is not None or not (audio or (lacks | (row.problem_lacks or 0)) & FINGERPRINT):
             counts[7] += sign
-        if lacks & PERCEPTUAL_HASH:
+        if row.wanted:
             counts[8] += sign
         if row.problem is not None:
             counts[9] += sign
@@ -86,7 +86,7 @@ class Totals:
         if row.held:
             counts[11] += sign
 
-    def insert(self, root_id: int, media_type: MediaType, size: int) -> None:
+    def insert(self, root_id: int, media_type: MediaType, size: int, wanted: int) -> None:
         """Count in a file that nothing is known of."""
         counts = self._of(root_id)
         self._changed.add(root_id)
@@ -96,7 +96,7 @@ class Totals:
         counts[3 if audio else 2] += 1
         counts[5] += 1
         counts[6] += 1
-        counts[8] += not audio
+        counts[8] += wanted != 0
 
     def quick_hashed(self, root_id: int, files: int) -> None:
         """Count rows that went from lacking the quick hash to having it, and changed in nothing else that counts."""

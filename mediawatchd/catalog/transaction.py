@@ -18,16 +18,21 @@ if TYPE_CHECKING:
 
     from mediawatchd.catalog.directories import Directories, DirectoryRow
     from mediawatchd.catalog.totals import Totals
+    from mediawatchd.model import MediaType
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the configuration says about settling and missing files. Times in nanoseconds of catalog time."""
+    """What the configuration says about settling, missing files, and by bits of `lacks` the hashes of every video.
+
+    Times in nanoseconds of catalog time.
+    """
 
     settle_ns: int
     hold_share: float | None
     hold_files: int
     keep_ns: int
+    phash: int = 0
 
 
 class RootRow(NamedTuple):
@@ -79,6 +84,10 @@ class Transaction:
 
     def path(self, row: FileRow) -> bytes:
         return self.directory(row).path + row.name
+
+    def wants(self, media_type: MediaType) -> int:
+        """The bits of `wanted` that the configuration gives a file of this kind."""
+        return 0 if media_type == "audio" else self.policy.phash
 
     def store(self, old: FileRow, new: FileRow) -> None:
         """Write what differs, and keep the totals."""

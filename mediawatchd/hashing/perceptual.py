@@ -7,23 +7,10 @@ neither PyAV nor numpy, so that the daemon can name the work that it sends out; 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from mediawatchd.hashing.descriptor import Altered, Unreadable, check_unchanged, failure, open_unchanged
 from mediawatchd.hashing.fingerprint import pack
-from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, Changed, Failed, Stamp, Task
-
-
-class PerceptuallyHashed(NamedTuple):
-    """Outcome: what the video looks like, as it was under `stamp`.
-
-    None stands for what was not asked for, and for what the file does not have: a finished result too.
-    """
-
-    file_id: int
-    stamp: Stamp
-    video_phash: str | None
-    fingerprint: bytes | None
+from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, Changed, Failed, PerceptuallyHashed, Task
 
 
 def attempt(task: Task, video_phash: bool, fingerprint: bool) -> PerceptuallyHashed | Failed | Changed:
@@ -51,4 +38,5 @@ def _hashed(descriptor: int, task: Task, video_phash: bool, fingerprint: bool) -
     from mediawatchd.hashing.looks import looks_of  # noqa: PLC0415 - PyAV is for decode processes only
 
     string, found = looks_of(descriptor, task.path, video_phash, fingerprint)
-    return PerceptuallyHashed(task.file_id, task.stamp, string, None if found is None else pack(found))
+    lacks = PERCEPTUAL_HASH * video_phash | FINGERPRINT * fingerprint
+    return PerceptuallyHashed(task.file_id, task.stamp, lacks, string, None if found is None else pack(found))

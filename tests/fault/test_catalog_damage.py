@@ -13,7 +13,7 @@ import pytest
 
 from mediawatchd.catalog.database import Database
 from mediawatchd.catalog.restore import Remembered, Restore
-from mediawatchd.model import FINGERPRINT, PROBE, QUICK_HASH
+from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, PROBE, QUICK_HASH
 from tests import legacy_catalog
 from tests.legacy_catalog import PHASH, file
 
@@ -141,7 +141,31 @@ def test_every_readable_row_is_found_around_one_bad_page(path: bytes) -> None:
 
     damage(path, one_page)
     with opened(path) as database:
-        assert FILES / 2 - len(salvaged(database)) <= cells / 2 + 1
+        assert FILES / 2 - len(salvaged(database)) <= (cells + 1) / 2
+
+
+def test_fingerprints_are_salvaged_with_their_rows(path: bytes) -> None:
+    fill(path)
+    with opened(path) as database:
+        database.writer().executemany(
+            "INSERT INTO fingerprints (file_id, hashed_at, fingerprint, matched) VALUES (?, 7, ?, 1)",
+            [(number, b"print of %d" % number) for number in range(2, FILES, 4)],
+        )
+    damage(path, overwritten)
+    with opened(path) as database, database.reader() as reader:
+        rows = reader.execute(
+            "SELECT f.id, video_phash, lacks, g.hashed_at, fingerprint, matched FROM media_files AS f "
+            "LEFT JOIN fingerprints AS g ON g.file_id = f.id"
+        ).fetchall()
+        (orphans,) = reader.execute(
+            "SELECT count(*) FROM fingerprints WHERE file_id NOT IN (SELECT id FROM media_files)"
+        ).fetchone()
+    kept = [row for row in rows if row[4] is not None]
+    assert len(kept) > FILES / 4 * 0.3
+    rest = QUICK_HASH | PROBE | PERCEPTUAL_HASH
+    assert kept == [(row[0], None, rest, 7, b"print of %d" % row[0], 0) for row in kept]
+    assert all(row[1] is not None for row in rows if row[4] is None)
+    assert orphans == 0
 
 
 def test_missing_rows_are_salvaged_after_the_present_ones(path: bytes) -> None:

@@ -1,6 +1,38 @@
 -- What videos look like, and which of them look alike.
 
-CREATE TABLE fingerprints (  -- one row a video with a finished attempt at its stamp; "none" is a finished result too
+-- Bits as in `lacks`: what a phash job or hashing.phash waits for. Asked again by force, it may be known already.
+ALTER TABLE media_files ADD COLUMN wanted INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX media_files_wanted ON media_files (priority, due_ns)
+    WHERE wanted <> 0 AND lacks & 3 = 0 AND missing_since IS NULL AND NOT hidden;
+
+DROP VIEW contributions;
+CREATE VIEW contributions AS SELECT
+    f.id,
+    f.directory_id,
+    d.root_id,
+    f.missing_since IS NULL AS files,
+    iif(f.missing_since IS NULL, f.size, 0) AS bytes,
+    f.missing_since IS NULL AND f.media_type <> 'audio' AS videos,
+    f.missing_since IS NULL AND f.media_type = 'audio' AS audio,
+    f.missing_since IS NULL AND f.quick_hash IS NOT NULL AS quick_hashed,
+    f.missing_since IS NULL AND f.lacks & 1 = 1 AS pending_quick_hash,
+    f.missing_since IS NULL AND f.lacks & 2 = 2 AS pending_probe,
+    -- with a finished attempt at either kind of perceptual hash, whatever it found
+    f.missing_since IS NULL AND (f.video_phash IS NOT NULL OR
+        f.media_type <> 'audio' AND f.lacks & 8 = 0 AND coalesce(f.problem_lacks, 0) & 8 = 0) AS phashed,
+    f.missing_since IS NULL AND f.wanted <> 0 AS pending_phash,
+    f.missing_since IS NULL AND f.problem IS NOT NULL AS problems,
+    f.missing_since IS NULL AND f.absent_ns IS NOT NULL AS absent,
+    f.missing_since IS NULL AND f.held AS held,
+    f.missing_since IS NOT NULL AS missing
+FROM media_files AS f
+JOIN directories AS d ON d.id = f.directory_id
+WHERE NOT f.hidden;
+UPDATE totals SET pending_phash = 0;
+
+-- One row a video with a finished attempt at its stamp; "none" is a finished result too. While the file has a
+-- former_quick_hash it may be another one: neither its fingerprint nor its pairs count then.
+CREATE TABLE fingerprints (
     file_id INTEGER PRIMARY KEY REFERENCES media_files (id) ON DELETE CASCADE,
     hashed_at INTEGER NOT NULL,                         -- Unix seconds
     fingerprint BLOB,                                   -- see hashing/fingerprint.py

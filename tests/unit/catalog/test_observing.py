@@ -59,7 +59,7 @@ def test_a_new_file_is_a_row_at_once_that_lacks_everything(catalog: Catalog) -> 
     assert row.first_seen == WALL + 100
     assert told(tx) == [("added", b"/media/films/a.mkv")]
     assert catalog.counts() == {
-        "files": 1, "bytes": 1_234, "videos": 1, "pending_quick_hash": 1, "pending_probe": 1, "pending_phash": 1
+        "files": 1, "bytes": 1_234, "videos": 1, "pending_quick_hash": 1, "pending_probe": 1
     }  # fmt: skip
 
 

@@ -94,8 +94,9 @@ def test_a_stamp_comes_out_of_a_row_as_it_went_in(catalog: Catalog) -> None:
 def test_a_row_under_a_name_of_another_kind_wants_what_that_kind_has(catalog: Catalog) -> None:
     catalog.look(b"", file(b"a.mkv"), file(b"b.flac", media_type="audio"))
     video, audio = catalog.row(b"a.mkv")._replace(lacks=15), catalog.row(b"b.flac")._replace(lacks=0)
-    song = video.with_kind("audio")
-    assert (song.media_type, song.lacks) == ("audio", QUICK_HASH | PROBE)
-    assert audio.with_kind("video").lacks == PERCEPTUAL_HASH | FINGERPRINT
+    song = video._replace(wanted=FINGERPRINT).with_kind("audio", 0)
+    assert (song.media_type, song.lacks, song.wanted) == ("audio", QUICK_HASH | PROBE, 0)
+    film = audio.with_kind("video", FINGERPRINT)
+    assert (film.lacks, film.wanted) == (PERCEPTUAL_HASH | FINGERPRINT, FINGERPRINT)
     vr: FileRow = video._replace(media_type="vr")
-    assert vr.with_kind("video") == vr, "a name says video where only the probe knows vr"
+    assert vr.with_kind("video", FINGERPRINT) == vr, "a name says video where only the probe knows vr"

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from mediawatchd.catalog.directories import below
 from mediawatchd.catalog.rows import FileRow
 from mediawatchd.catalog.totals import FIELDS, Totals
-from mediawatchd.model import PERCEPTUAL_HASH, PROBE, QUICK_HASH
+from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, PROBE, QUICK_HASH
 from tests.catalogs import file
 
 if TYPE_CHECKING:
     from tests.catalogs import Catalog
 
 BLANK = FileRow(
-    1, 1, b"a.mkv", "video", 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, None, None, None, None, None, None, None, None, 0, None, 0,
-    None, None, None, 0,
+    1, 1, b"a.mkv", "video", 0, 0, 0, 0, 1, 0, 0, 0, FINGERPRINT, 0, 0,
+    None, None, None, None, None, None, None, None, 0, None, 0, None, None, None, 0,
 )  # fmt: skip
 
 
@@ -31,10 +31,14 @@ def test_each_field_counts_what_its_name_says() -> None:
     assert counted(BLANK._replace(media_type="audio")) == {"files": 1, "audio": 1}
     present = {"files": 1, "videos": 1}
     assert counted(BLANK._replace(quick_hash=b"x")) == {**present, "quick_hashed": 1}
-    assert counted(BLANK._replace(lacks=QUICK_HASH)) == {**present, "pending_quick_hash": 1}
-    assert counted(BLANK._replace(lacks=PROBE)) == {**present, "pending_probe": 1}
-    assert counted(BLANK._replace(lacks=PERCEPTUAL_HASH)) == {**present, "pending_phash": 1}
+    assert counted(BLANK._replace(lacks=FINGERPRINT | QUICK_HASH)) == {**present, "pending_quick_hash": 1}
+    assert counted(BLANK._replace(lacks=FINGERPRINT | PROBE)) == {**present, "pending_probe": 1}
+    assert counted(BLANK._replace(lacks=FINGERPRINT | PERCEPTUAL_HASH)) == present, "nobody has asked for it"
+    assert counted(BLANK._replace(wanted=PERCEPTUAL_HASH)) == {**present, "pending_phash": 1}
     assert counted(BLANK._replace(video_phash="x")) == {**present, "phashed": 1}
+    assert counted(BLANK._replace(lacks=PERCEPTUAL_HASH)) == {**present, "phashed": 1}, "it has its fingerprint"
+    assert counted(BLANK._replace(lacks=0, problem_lacks=FINGERPRINT)) == present, "there was an attempt, in vain"
+    assert counted(BLANK._replace(lacks=0, media_type="audio")) == {"files": 1, "audio": 1}
     assert counted(BLANK._replace(problem="x")) == {**present, "problems": 1}
     assert counted(BLANK._replace(absent_ns=1, held=1)) == {**present, "absent": 1, "held": 1}
 
@@ -52,7 +56,7 @@ def test_a_hidden_row_and_one_below_no_root_do_not_count() -> None:
 
 def test_what_is_counted_in_can_be_counted_out() -> None:
     totals = Totals()
-    row = BLANK._replace(size=7, quick_hash=b"x", lacks=PROBE, problem="x", absent_ns=1, held=1)
+    row = BLANK._replace(size=7, quick_hash=b"x", lacks=PROBE, wanted=FINGERPRINT, problem="x", absent_ns=1, held=1)
     totals.add(1, row, +1)
     totals.add(1, row, -1)
     assert set(totals.of(1).values()) == {0}

@@ -11,9 +11,9 @@ import pytest
 from mediawatchd.hashing import descriptor, sampling
 from mediawatchd.hashing.descriptor import stamp_of
 from mediawatchd.hashing.fingerprint import HASH_BYTES, MIRROR, Fingerprint, unpack
-from mediawatchd.hashing.perceptual import PerceptuallyHashed, attempt
+from mediawatchd.hashing.perceptual import attempt
 from mediawatchd.hashing.video import video_phash
-from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, Changed, Failed, Task
+from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, Changed, Failed, PerceptuallyHashed, Task
 from tests.media import make_audio, make_video
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def test_both_hashes_from_one_opening(original: bytes) -> None:
     assert both.video_phash == video_phash(original, 8.0)
     assert both.fingerprint == hashed(original).fingerprint
     assert hashed(original).video_phash is None
-    assert hashed(original, video_phash=True, fingerprint=False) == both._replace(fingerprint=None)
+    assert hashed(original, video_phash=True, fingerprint=False) == both._replace(
+        lacks=PERCEPTUAL_HASH, fingerprint=None
+    )
 
 
 def test_the_fingerprint(original: bytes) -> None:
