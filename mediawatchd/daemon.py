@@ -34,6 +34,7 @@ from mediawatchd.control.sync import Sync
 from mediawatchd.errors import ConfigurationError, Refused
 from mediawatchd.model import SECOND
 from mediawatchd.paths import printable
+from mediawatchd.similarity.matcher import Matcher
 from mediawatchd.telemetry.heartbeat import Heartbeats
 from mediawatchd.telemetry.systemd import Systemd
 from mediawatchd.watching.mounts import Mounts
@@ -147,6 +148,12 @@ class Daemon:
             walk=self.roots.walk,
             current_file=self.current_file,
         )
+        self.matcher = Matcher(
+            database=self.database,
+            writer=self.writer,
+            heart=self.heartbeats.register("matcher"),
+            is_paused=self.is_paused,
+        )
         self.sync = Sync(database=self.database, writer=self.writer, observer=lambda: self.observer, roots=self.roots)
         self.operations = Operations(
             steering=self,
@@ -196,6 +203,8 @@ class Daemon:
         self._when_stopping(self.roots.stop, STOP_SECONDS / 4)
         self.jobs.start()
         self._when_stopping(self.jobs.stop, STOP_SECONDS / 4)
+        self.matcher.start()
+        self._when_stopping(self.matcher.stop, STOP_SECONDS / 4)
         # Who can ask finds everything there.
         self.server.start()
         self._when_stopping(self.server.stop, STOP_SECONDS / 4)
@@ -310,6 +319,7 @@ class Daemon:
         self.workers.pause(paused)
         self.workers.wake()
         self.roots.wake()
+        self.matcher.wake()
 
     def reload(self) -> None:
         """Apply the configuration anew, whole or not at all. Raises Refused with every mistake in it."""
@@ -413,6 +423,7 @@ class Daemon:
         self.roots.look(committed.looks)
         self.jobs.committed()
         self.sync.committed()
+        self.matcher.wake()
         if committed.events:
             self.feed.publish(committed.events)
         if self._tells_status and not self._progressed:

@@ -36,9 +36,9 @@ CREATE TABLE fingerprints (
     file_id INTEGER PRIMARY KEY REFERENCES media_files (id) ON DELETE CASCADE,
     hashed_at INTEGER NOT NULL,                         -- Unix seconds
     fingerprint BLOB,                                   -- see hashing/fingerprint.py
-    matched INTEGER NOT NULL DEFAULT 0                  -- compared with those that were there before it
+    matched INTEGER NOT NULL DEFAULT 0                  -- the version of the score by which it was compared with all others
 ) STRICT;
-CREATE INDEX fingerprints_unmatched ON fingerprints (file_id) WHERE fingerprint IS NOT NULL AND NOT matched;
+CREATE INDEX fingerprints_matched ON fingerprints (matched, file_id) WHERE fingerprint IS NOT NULL;
 
 CREATE TABLE similar_pairs (
     a_id INTEGER NOT NULL REFERENCES media_files (id) ON DELETE CASCADE,
@@ -46,13 +46,16 @@ CREATE TABLE similar_pairs (
     verdict TEXT NOT NULL CHECK (verdict IN ('duplicate', 'probable', 'contained')),
     distance REAL NOT NULL,
     matched_frames INTEGER NOT NULL,
-    offset_seconds REAL NOT NULL,                       -- time in the longer one = time in the shorter one + offset
+    offset_seconds REAL NOT NULL,                       -- where the first moment of a lies on the clock of b
     mirrored INTEGER NOT NULL,
     cropped INTEGER NOT NULL,
+    b_is_part INTEGER NOT NULL,                         -- of what is contained: b is, in a
+    smaller_bytes INTEGER NOT NULL,                     -- the size of the smaller file, by which pairs are listed
     PRIMARY KEY (a_id, b_id),
     CHECK (a_id < b_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX similar_pairs_b ON similar_pairs (b_id);
+CREATE INDEX similar_pairs_size ON similar_pairs (smaller_bytes, a_id, b_id);
 
 CREATE TABLE dismissed_pairs (  -- a person's "not a duplicate"
     a_id INTEGER NOT NULL REFERENCES media_files (id) ON DELETE CASCADE,
