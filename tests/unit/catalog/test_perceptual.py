@@ -36,7 +36,7 @@ def catalog(catalog: Catalog) -> Catalog:
         catalog.phash(name)
     catalog.connection.execute("UPDATE fingerprints SET matched = 1")
     a, b = catalog.row(b"a.mkv").id, catalog.row(b"b.mkv").id
-    catalog.connection.execute("INSERT INTO similar_pairs VALUES (?, ?, 'duplicate', 9, 16, 0, 0, 0)", (a, b))
+    catalog.connection.execute("INSERT INTO similar_pairs VALUES (?, ?, 'duplicate', 9, 16, 0, 0, 0, 0, 1000)", (a, b))
     return catalog
 
 
