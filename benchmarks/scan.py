@@ -103,14 +103,13 @@ class Scan:
         self._queues = {QUICK_HASH: hashing}
         self._parts: list[_Part] = [Hashers(queue=hashing, deliver=self._writer.outcomes, hearts=hearts)]
         if probes:
-            self._queues[PROBE] = WorkQueue(capacity=DECODE_CAPACITY, busy_limit=1)
+            self._queues[PROBE] = WorkQueue(capacity=DECODE_CAPACITY, busy_limit=1, takers=1)
             self._parts.append(
                 Decoders(
-                    queue=self._queues[PROBE],
+                    queues={PROBE: self._queues[PROBE]},
                     pool=lambda deliver: cast("DecodePool", _MadeUp(deliver)),
-                    deliver=self._writer.outcomes,
+                    deliver=lambda _kind, outcomes: self._writer.outcomes(outcomes),
                     heart=heartbeats.register("decode"),
-                    under_way=1,
                 )
             )
         self._feeder = Feeder(

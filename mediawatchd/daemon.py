@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mediawatchd import config as configuration
@@ -32,7 +33,7 @@ from mediawatchd.control.operations import Operations
 from mediawatchd.control.server import Server
 from mediawatchd.control.sync import Sync
 from mediawatchd.errors import ConfigurationError, Refused
-from mediawatchd.model import SECOND
+from mediawatchd.model import FINGERPRINT, PHASH, SECOND
 from mediawatchd.paths import printable
 from mediawatchd.similarity.matcher import Matcher
 from mediawatchd.telemetry.heartbeat import Heartbeats
@@ -43,12 +44,15 @@ from mediawatchd.watching.roots import Roots
 from mediawatchd.watching.rules import Rules
 from mediawatchd.watching.timetable import Pace
 from mediawatchd.work.jobs import Jobs
+from mediawatchd.work.phash import PhashRun, Standing
+from mediawatchd.work.scan import Scan
 from mediawatchd.work.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mediawatchd.config import Config
+    from mediawatchd.model import Task
     from mediawatchd.telemetry.logs import Counter
     from mediawatchd.watching.mounts import Table
     from mediawatchd.work.queue import WorkQueue
@@ -143,10 +147,25 @@ class Daemon:
         self.jobs = Jobs(
             database=self.database,
             writer=self.writer,
-            clock=self.database.clock,
-            online=self.roots.online,
-            walk=self.roots.walk,
-            current_file=self.current_file,
+            errands={
+                "scan": partial(
+                    Scan,
+                    database=self.database,
+                    writer=self.writer,
+                    online=self.roots.online,
+                    walk=self.roots.walk,
+                    current_file=self.current_file,
+                ),
+                "phash": partial(
+                    PhashRun,
+                    database=self.database,
+                    writer=self.writer,
+                    policy=lambda: _policy(self.config),
+                    online=self.roots.online,
+                    withdraw=self._withdraw,
+                    current_file=lambda: self.workers.decoders.current(PHASH) or self.current_file(),
+                ),
+            },
         )
         self.matcher = Matcher(
             database=self.database,
@@ -154,6 +173,7 @@ class Daemon:
             heart=self.heartbeats.register("matcher"),
             is_paused=self.is_paused,
         )
+        self.standing = Standing(database=self.database, writer=self.writer, withdraw=self._withdraw)
         self.sync = Sync(database=self.database, writer=self.writer, observer=lambda: self.observer, roots=self.roots)
         self.operations = Operations(
             steering=self,
@@ -205,6 +225,8 @@ class Daemon:
         self._when_stopping(self.jobs.stop, STOP_SECONDS / 4)
         self.matcher.start()
         self._when_stopping(self.matcher.stop, STOP_SECONDS / 4)
+        self.standing.apply(_policy(config))
+        self._when_stopping(self.standing.stop, STOP_SECONDS / 4)
         # Who can ask finds everything there.
         self.server.start()
         self._when_stopping(self.server.stop, STOP_SECONDS / 4)
@@ -355,6 +377,7 @@ class Daemon:
             self.workers.stop(STOP_SECONDS)
             self.workers = self._build_workers(config)
             self.workers.start()
+            self.standing.apply(_policy(config))
         if config.watch.backend != old.watch.backend:
             self.observer.stop(STOP_SECONDS)
             self.observer = self._build_observer(config)
@@ -442,6 +465,9 @@ class Daemon:
         """A file that is being read, for progress."""
         return self.workers.current_file()
 
+    def _withdraw(self, unwanted: Callable[[Task], bool]) -> None:
+        self.workers.withdraw(unwanted)
+
     def _roots_changed(self) -> None:
         self.workers.wake()
         self.sync.committed()
@@ -459,6 +485,8 @@ def _policy(config: Config) -> Policy:
         hold_share=config.missing.hold_share,
         hold_files=config.missing.hold_files,
         keep_ns=round(config.missing.keep_days * 86_400 * SECOND),
+        phash=PHASH if config.hashing.video_phash else FINGERPRINT,
+        phash_all=config.hashing.phash,
     )
 
 

@@ -79,6 +79,15 @@ class FakeOperations:
     def stop_scan(self, job: int | None) -> Json:
         return self._note("stop_scan", job)
 
+    def start_hash(self, paths: list[bytes] | None, force: bool) -> Json:
+        return self._note("start_hash", paths, force)
+
+    def hash_status(self) -> Json:
+        return self._note("hash_status")
+
+    def stop_hash(self, job: int | None) -> Json:
+        return self._note("stop_hash", job)
+
     def jobs(self) -> list[Json]:
         return self.all_jobs
 

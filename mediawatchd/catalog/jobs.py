@@ -100,7 +100,7 @@ def tally(
     Waited for is what lacks its quick hash on a root that is online, has met no problem with it, is not held, and
     has not changed since the catalog time `fact_ns`. Written is what was hashed since the Unix time `since`.
     """
-    where, values = _within(scope)
+    where, values = within(scope)
     row = connection.execute(
         "SELECT count(*), coalesce(sum(waiting), 0), coalesce(sum(NOT waiting AND hashed_at >= ?), 0), "
         "coalesce(sum(problem_lacks = 1), 0), coalesce(sum(iif(waiting, 0, size)), 0) FROM ("
@@ -115,17 +115,22 @@ def tally(
 
 
 def problems(connection: sqlite3.Connection, scope: Sequence[bytes]) -> list[int]:
-    """The ids of the present files of a scope that have a problem."""
-    where, values = _within(scope)
+    """The ids of the present files of a scope that could not be hashed or probed."""
+    where, values = within(scope)
     rows = connection.execute(
         "SELECT f.id FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id "
-        f"WHERE f.problem IS NOT NULL AND f.missing_since IS NULL AND ({where})",
+        f"WHERE f.problem IS NOT NULL AND f.problem_lacks & 3 AND f.missing_since IS NULL AND ({where})",
         values,
     )
     return [row[0] for row in rows.fetchall()]
 
 
-def _within(scope: Sequence[bytes]) -> tuple[str, list[bytes]]:
+def covers(scope: Sequence[bytes], path: bytes) -> bool:
+    """Whether a path, which ends with a slash if it is a directory, is in a scope."""
+    return any(path == each or (each.endswith(b"/") and path.startswith(each)) for each in scope)
+
+
+def within(scope: Sequence[bytes]) -> tuple[str, list[bytes]]:
     """SQL for "in the scope", on a directory `d` and a file `f`."""
     terms: list[str] = []
     values: list[bytes] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mediawatchd.catalog.directories import below
+from mediawatchd.catalog.directories import below, parent_path
 from mediawatchd.model import Stamp
 
 if TYPE_CHECKING:
@@ -48,6 +48,19 @@ _DIRECTORY = (
 def directory(connection: sqlite3.Connection, path: bytes) -> KnownDirectory | None:
     row = connection.execute(f"SELECT {_DIRECTORY} FROM directories WHERE path = ? AND NOT gone", (path,)).fetchone()
     return KnownDirectory._make(row) if row else None
+
+
+def known_as(connection: sqlite3.Connection, path: bytes) -> bytes | None:
+    """What a path that is written as a directory is: as it is, a present file's path without the slash, or None."""
+    if directory(connection, path) is not None:
+        return path
+    folder = parent_path(path)
+    row = connection.execute(
+        "SELECT 1 FROM directories AS d JOIN media_files AS f ON f.directory_id = d.id "
+        "WHERE d.path = ? AND NOT d.gone AND f.name = ? AND f.missing_since IS NULL AND NOT f.hidden",
+        (folder, path[len(folder) : -1]),
+    ).fetchone()
+    return None if row is None else path[:-1]
 
 
 def subdirectories(connection: sqlite3.Connection, directory_id: int) -> dict[bytes, KnownDirectory]:

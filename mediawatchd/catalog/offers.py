@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mediawatchd.model import ASKED, LIVE, PROBE, QUICK_HASH, WALKED, Stamp, Task
+from mediawatchd.model import ASKED, LIVE, PHASH, PROBE, QUICK_HASH, WALKED, Stamp, Task
 
 if TYPE_CHECKING:
     import sqlite3
 
-# Each kind has a partial index of the rows that lack it, in the order of the queue. A probe waits for the quick hash.
+# Each kind has a partial index of the rows that lack it, in the order of the queue. A probe waits for the quick hash,
+# and what is wanted of a video waits for both.
 # What is held is not there to be read.
 _LACKING = {
     QUICK_HASH: "f.lacks & 1 = 1 AND f.missing_since IS NULL AND NOT f.hidden AND NOT f.held",
     PROBE: "f.lacks & 3 = 2 AND f.missing_since IS NULL AND NOT f.hidden AND NOT f.held",
+    PHASH: "f.wanted <> 0 AND f.lacks & 3 = 0 AND f.missing_since IS NULL AND NOT f.hidden AND NOT f.held",
 }
-_INDEX = {QUICK_HASH: "media_files_unhashed", PROBE: "media_files_unprobed"}
+_INDEX = {QUICK_HASH: "media_files_unhashed", PROBE: "media_files_unprobed", PHASH: "media_files_wanted"}
 PRIORITIES = (LIVE, WALKED, ASKED)
 
 
@@ -44,7 +46,7 @@ def due(
     """The next rows of a priority that lack `kind` and are due, and where the last of them stands in the queue."""
     rows = connection.execute(
         "SELECT f.id, CAST(d.path || f.name AS BLOB), f.size, f.mtime_ns, f.ctime_ns, f.inode, f.links, "
-        "f.media_type, f.lacks, d.root_id, d.filesystem_id, f.due_ns "
+        f"f.media_type, {'f.wanted' if kind == PHASH else 'f.lacks'}, d.root_id, d.filesystem_id, f.due_ns "
         f"FROM media_files AS f INDEXED BY {_INDEX[kind]} JOIN directories AS d ON d.id = f.directory_id "
         f"WHERE {_LACKING[kind]} AND f.priority = ? AND f.due_ns <= ? AND (f.due_ns, f.id) > (?, ?) "
         f"AND d.root_id IN ({_list(wanted.online)}) "

@@ -1,6 +1,6 @@
 """What videos look like, as it is stored: perceptual hashes, fingerprints, and the pairs found by these.
 
-Used by the writer thread only.
+What takes a transaction runs on the writer thread.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from mediawatchd.model import FINGERPRINT
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from mediawatchd.catalog.transaction import Transaction
     from mediawatchd.model import PerceptuallyHashed
 
@@ -21,8 +23,15 @@ def store(tx: Transaction, outcome: PerceptuallyHashed) -> None:
     tx.connection.execute(
         "INSERT INTO fingerprints (file_id, hashed_at, fingerprint) VALUES (?, ?, ?) "
         "ON CONFLICT DO UPDATE SET hashed_at = excluded.hashed_at",
-        (outcome.file_id, int(tx.time), outcome.fingerprint),
+        (outcome.file_id, tx.time, outcome.fingerprint),
     )
+
+
+def has_fingerprint(connection: sqlite3.Connection, file_id: int) -> bool:
+    row = connection.execute(
+        "SELECT fingerprint IS NOT NULL FROM fingerprints WHERE file_id = ?", (file_id,)
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def drop(tx: Transaction, file_id: int) -> None:

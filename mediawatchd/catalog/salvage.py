@@ -99,7 +99,7 @@ def _restore_fingerprints(connection: sqlite3.Connection, damaged: sqlite3.Conne
     )
 
 
-def _fingerprint(damaged: sqlite3.Connection, file_id: int) -> tuple[int, bytes] | None:
+def _fingerprint(damaged: sqlite3.Connection, file_id: int) -> tuple[float, bytes] | None:
     """When a file was hashed, and its fingerprint; None where there is none that can be read."""
     try:
         row = damaged.execute(
@@ -107,7 +107,7 @@ def _fingerprint(damaged: sqlite3.Connection, file_id: int) -> tuple[int, bytes]
         ).fetchone()
     except (sqlite3.DatabaseError, UnicodeDecodeError):  # also in a catalog of a version that had none
         return None
-    return row if row and isinstance(row[0], int) and isinstance(row[1], bytes) else None
+    return row if row and isinstance(row[0], float) and isinstance(row[1], bytes) else None
 
 
 def _readable(damaged: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:

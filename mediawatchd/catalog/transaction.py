@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.catalog.rows import FileRow, store
-from mediawatchd.model import Event
+from mediawatchd.model import PHASH, Event
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the configuration says about settling, missing files, and by bits of `lacks` the hashes of every video.
+    """What the configuration says about settling, missing files and perceptual hashes.
 
-    Times in nanoseconds of catalog time.
+    Times in nanoseconds of catalog time. `phash`: what a video gets, by bits of `lacks`; `phash_all`: unasked.
     """
 
     settle_ns: int
     hold_share: float | None
     hold_files: int
     keep_ns: int
-    phash: int = 0
+    phash: int = PHASH
+    phash_all: bool = False
 
 
 class RootRow(NamedTuple):
@@ -87,7 +88,7 @@ class Transaction:
 
     def wants(self, media_type: MediaType) -> int:
         """The bits of `wanted` that the configuration gives a file of this kind."""
-        return 0 if media_type == "audio" else self.policy.phash
+        return self.policy.phash if self.policy.phash_all and media_type != "audio" else 0
 
     def store(self, old: FileRow, new: FileRow) -> None:
         """Write what differs, and keep the totals."""

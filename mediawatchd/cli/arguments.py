@@ -88,6 +88,17 @@ def _add_jobs(add: Any) -> None:
     scan = add("scan", "compare folders with the catalog, and hash what is new", "mediawatchctl scan --wait /srv/films")
     scan.add_argument("paths", metavar="PATH", nargs="*", type=_path, help="folders inside the roots (all roots)")
     _add_wait(scan)
+    phash = add(
+        "phash",
+        "hash videos perceptually, to find near-duplicates",
+        "mediawatchctl phash --wait /srv/films",
+        more="What is hashed already is skipped, and so is audio.",
+    )
+    phash.add_argument(
+        "paths", metavar="PATH", nargs="*", type=_path, help="folders and files of the roots (all roots)"
+    )
+    phash.add_argument("--force", action="store_true", help="hash again what is hashed already")
+    _add_wait(phash)
     jobs = add("jobs", "list scans and other jobs, newest first", "mediawatchctl jobs --limit 5")
     jobs.add_argument("--limit", metavar="N", type=_limit, default=20, help="at most N jobs, 0 for all (20)")
     job = add("job", "show one job", "mediawatchctl job 12 --wait")

@@ -27,7 +27,7 @@ _NAMED = 10
 # In which module a command is, as the function of its name. Only that module is imported.
 MODULES = {
     **dict.fromkeys(("status", "version"), "status"),
-    **dict.fromkeys(("scan", "jobs", "job", "cancel"), "jobs"),
+    **dict.fromkeys(("scan", "phash", "jobs", "job", "cancel"), "jobs"),
     **dict.fromkeys(("files", "show"), "files"),
     "events": "events",
     **dict.fromkeys(

@@ -78,6 +78,7 @@ def page(item: Json, screen: Screen) -> list[str]:
         "bitrate": quantities.bitrate(item["bitrate"]) if item.get("bitrate") else None,
         "quick hash": item.get("quick_hash"),
         "video phash": item.get("video_phash"),
+        "fingerprint": ("yes" if item.get("fingerprint") else "no") if picture else None,
         "first seen": quantities.date(item.get("first_seen")),
         "hashed": quantities.date(item["hashed_at"]) if item.get("hashed_at") else None,
         "root": screen.shown(raw_path(item, "root")),
@@ -176,7 +177,7 @@ _KNOWN = frozenset(
     {
         *("id", "path", "filename", "root", "file_size", "modified_date", "mtime_ns", "media_type", "why", "problem"),
         *("container_format", "duration", "bitrate", "width", "height", "video_codec", "audio_codec", "quick_hash"),
-        *("video_phash", "first_seen", "hashed_at", "missing_since"),
+        *("video_phash", "fingerprint", "first_seen", "hashed_at", "missing_since"),
     }
 )
 

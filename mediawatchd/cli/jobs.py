@@ -1,4 +1,4 @@
-"""The commands that start, show and end jobs: scan, jobs, job, cancel."""
+"""The commands that start, show and end jobs: scan, phash, jobs, job, cancel."""
 
 from __future__ import annotations
 
@@ -22,23 +22,33 @@ INTERRUPTED = 130
 
 def scan(console: Console, arguments: argparse.Namespace) -> int:
     """Starts a scan, or joins the one that runs already when waiting was asked for."""
-    body = paths_field("scan_dirs", arguments.paths) if arguments.paths else {}
+    return _start(console, arguments, "scan", "/api/scan", {})
+
+
+def phash(console: Console, arguments: argparse.Namespace) -> int:
+    """Starts a phash job, or joins the one that runs already when waiting was asked for."""
+    return _start(console, arguments, "phash", "/api/hash", {"force": True} if arguments.force else {})
+
+
+def _start(console: Console, arguments: argparse.Namespace, kind: str, call: str, body: Json) -> int:
+    if arguments.paths:
+        body = {**body, **paths_field("scan_dirs", arguments.paths)}
     try:
-        started = console.client.post("/api/scan", body)
+        started = console.client.post(call, body)
     except Refused as refusal:
         running = _running_job(refusal)
         if running is None:
             raise
         if not arguments.wait:
-            return _already_running(console, refusal, running)
-        console.say(f"mediawatchctl: scan {running} is running already; waiting for that one")
+            return _already_running(console, refusal, kind, running)
+        console.say(f"mediawatchctl: {kind} {running} is running already; waiting for that one")
         return _wait(console, running)
     if arguments.wait:
         return _wait(console, started["job"])
     if console.as_json:
         console.document(started)
     else:
-        console.out.line(f"scan {started['job']} started")
+        console.out.line(f"{kind} {started['job']} started")
         console.say(f"`{console.command('job', str(started['job']), '--wait')}` waits for its end")
     return 0
 
@@ -111,13 +121,13 @@ def _running_job(refusal: Refused) -> int | None:
     return running if refusal.status == 409 and isinstance(running, int) else None
 
 
-def _already_running(console: Console, refusal: Refused, running: int) -> int:
+def _already_running(console: Console, refusal: Refused, kind: str, running: int) -> int:
     progress = refusal.detail.get("progress")
-    shown = {"id": running, "kind": "scan", "state": "running", **(progress if isinstance(progress, dict) else {})}
+    shown = {"id": running, "kind": kind, "state": "running", **(progress if isinstance(progress, dict) else {})}
     if console.as_json:
         console.document({"error": str(refusal), "code": refusal.code, **refusal.detail})
     else:
         console.out.line(joblines.progress(shown, console.out))
-    console.say(f"mediawatchctl: scan {running} is running already")
+    console.say(f"mediawatchctl: {kind} {running} is running already")
     console.say(f"hint: `{console.command('job', str(running), '--wait')}` waits for its end")
     return FAILED

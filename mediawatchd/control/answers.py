@@ -51,6 +51,7 @@ CODES: Mapping[str, str] = {
     "unhealthy": "the daemon does not work as it should; its status says more",
     "unknown_call": "there is no such call",
     "unknown_field": "the call has no field of that name",
+    "unknown_path": "the catalog knows no such files or folders; `invalid` names them",
     "unknown_root": "no root has that path",
     "unsupported_media_type": "a changing call without Content-Type: application/json",
 }

@@ -6,10 +6,10 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mediawatchd.catalog import browse
+from mediawatchd.catalog import browse, perceptual
 from mediawatchd.catalog.rows import FileRow, file_by_id
 from mediawatchd.errors import Refused
-from mediawatchd.model import PROBE, QUICK_HASH, SECOND
+from mediawatchd.model import PHASH, PROBE, QUICK_HASH, SECOND
 from mediawatchd.paths import printable
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def explain(database: Database, roots: Roots, rules: Rules, path: bytes, *, paus
     with database.reader() as connection:
         fields = browse.file_at(connection, path)
         row = None if fields is None else file_by_id(connection, fields["id"])
+        fingerprint = row is not None and perceptual.has_fingerprint(connection, row.id)
     keeper = roots.covering(path)
     if keeper is None:
         raise Refused(
@@ -40,7 +41,7 @@ def explain(database: Database, roots: Roots, rules: Rules, path: bytes, *, paus
     if fields is None or row is None:
         raise Refused(404, "not_found", _why_unknown(status, path, rules), hint="")
     told = _explanation(row, status, database.clock.now_ns(), paused=paused)
-    return {**fields, "state": told.state, "why": told.text}
+    return {**fields, "fingerprint": fingerprint, "state": told.state, "why": told.text}
 
 
 def _why_unknown(root: RootStatus, path: bytes, rules: Rules) -> str:
@@ -75,11 +76,13 @@ def _explanation(row: FileRow, root: RootStatus, now_ns: int, *, paused: bool) -
     if row.absent_ns is not None:
         return Explanation("absent", "It was not there at the last look; a second look decides.")
     if row.problem is not None:
-        again = f"It is tried again in {wait:.0f} s." if row.lacks & (row.problem_lacks or 0) else (
-            "It is not tried again until it changes or a scan is asked for."
-        )  # fmt: skip
+        of = row.problem_lacks or 0
+        if of & (row.lacks & ~PHASH | row.wanted):
+            again = f"It is tried again in {wait:.0f} s."
+        else:
+            again = f"It is not tried again until it changes or a {'phash' if of & PHASH else 'scan'} is asked for."
         return Explanation("problem", f"{row.problem.rstrip('.')}. {again}")
-    if not row.lacks & (QUICK_HASH | PROBE):
+    if not (row.wanted or row.lacks & (QUICK_HASH | PROBE)):
         return Explanation("ready", "Everything is known.")
     if paused:
         return Explanation("paused", "Hashing is paused.")

@@ -23,7 +23,7 @@ def headline(
     shown = shown or statuses
     of_shown = [totals[status.id] for status in shown if status.id in totals]
     files = _files(sum(each["files"] for each in of_shown))
-    pending = sum(each["pending_quick_hash"] + each["pending_probe"] for each in of_shown)
+    pending = sum(each["pending_quick_hash"] + each["pending_probe"] + each["pending_phash"] for each in of_shown)
     if state == "scanning":
         line = f"scanning {_folders(shown)}: {files}"
     elif state == "hashing":

@@ -22,7 +22,7 @@ from mediawatchd.catalog import roots as root_rows
 from mediawatchd.catalog.database import SQLITE_VERSION
 from mediawatchd.catalog.totals import FIELDS
 from mediawatchd.control.families import counter, from_zero, gauge, histogram
-from mediawatchd.model import PROBE, QUICK_HASH, Reason, RootState
+from mediawatchd.model import PHASH, PROBE, QUICK_HASH, JobKind, Reason, RootState
 from mediawatchd.paths import printable
 from mediawatchd.watching.sink import LOST_REASONS
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from mediawatchd.catalog.database import Database
+    from mediawatchd.catalog.jobs import JobRow
     from mediawatchd.catalog.writer import Writer, WriterStatistics
     from mediawatchd.config import Config
     from mediawatchd.control.application import Application
@@ -43,11 +44,11 @@ if TYPE_CHECKING:
     from mediawatchd.work.jobs import Jobs
     from mediawatchd.work.workers import Workers
 
-STAGES = {QUICK_HASH: "hash", PROBE: "probe"}
+STAGES = {QUICK_HASH: "hash", PROBE: "probe", PHASH: "phash"}
 """The stages that work on single files, by their bit of `lacks`."""
 MOST_SETTLING = 10_000
 """Counting a library that has just arrived would cost a tenth of a second at each scrape; this costs 6 ms."""
-RESULTS = ("hashed", "probed", "failed", "changed", "vanished")
+RESULTS = ("hashed", "probed", "phashed", "failed", "changed", "vanished")
 WALK_RESULTS = ("complete", "cancelled", "failed")
 JOB_RESULTS = ("done", "failed", "cancelled")
 FILE_EVENTS = ("created", "closed", "moved_from", "moved_to", "deleted")
@@ -207,11 +208,12 @@ class Metrics(Collector):
         durations = {
             ("stat",): self._roots.durations(),
             ("hash",): workers.hashers.durations(),
-            ("probe",): decoding.durations,
+            ("probe",): decoding.durations[PROBE],
+            ("phash",): decoding.durations[PHASH],
             ("db",): writer.waits,
         }
-        yield histogram("stage_duration_seconds", "How long a stage took: stat for a directory, hash and probe for a "
-                        "file, db for a batch from the first try to its commit.", durations, "stage")  # fmt: skip
+        yield histogram("stage_duration_seconds", "How long a stage took: stat for a directory, hash, probe and phash "
+                        "for a file, db for a batch from the first try to its commit.", durations, "stage")  # fmt: skip
         hashing = self._steering.config.hashing
         busy = {("hash",): queues["hash"].busy, ("decode",): decoding.running}
         yield gauge("workers", "Hash threads, and decode processes at most.",
@@ -234,14 +236,21 @@ class Metrics(Collector):
 
     def _asked(self) -> Iterator[Metric]:
         running = [job.row for job in self._jobs.running()]
-        done, total = sum(row.processed for row in running if row.total), sum(row.total or 0 for row in running)
+        kinds = get_args(JobKind)
+        progress = {(kind,): _progress(row for row in running if row.kind == kind) for kind in kinds}
         requests = {(route, str(code)): count for (route, code), count in self._application.requests().items()}
-        yield counter("jobs", "Jobs that ended.", from_zero(product(["scan"], JOB_RESULTS), self._jobs.ended()),
+        yield counter("jobs", "Jobs that ended.", from_zero(product(kinds, JOB_RESULTS), self._jobs.ended()),
                       "kind", "result")  # fmt: skip
         yield gauge("job_progress_ratio", "How far the running jobs are, from 0 to 1; 0: none runs.",
-                    {("scan",): done / total if total else 0}, "kind")  # fmt: skip
+                    progress, "kind")  # fmt: skip
         yield counter("control_requests", "Requests answered.", from_zero([("/metrics", "200")], requests),
                       "route", "code")  # fmt: skip
+
+
+def _progress(rows: Iterable[JobRow]) -> float:
+    counted = [row for row in rows if row.total]
+    total = sum(row.total or 0 for row in counted)
+    return sum(row.processed for row in counted) / total if total else 0
 
 
 def _root_labels(statuses: Iterable[RootStatus]) -> dict[int, str]:
@@ -276,6 +285,7 @@ def _totals(totals: Mapping[int, Mapping[str, int]], labels: Mapping[int, str]) 
     pending = {
         ("quick_hash",): sum(each["pending_quick_hash"] for each in known.values()),
         ("probe",): sum(each["pending_probe"] for each in known.values()),
+        ("phash",): sum(each["pending_phash"] for each in known.values()),
     }
     yield gauge("pending_files", "Files that lack something that is still to be computed.", pending, "kind")
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mediawatchd import __version__
 from mediawatchd import config as configuration
+from mediawatchd.catalog import known as known_paths
 from mediawatchd.catalog import missing, offers
 from mediawatchd.catalog import roots as root_rows
 from mediawatchd.catalog.browse import path_fields
 from mediawatchd.catalog.database import SQLITE_VERSION
+from mediawatchd.catalog.jobs import covers
 from mediawatchd.catalog.totals import FIELDS
 from mediawatchd.control.explaining import explain
 from mediawatchd.errors import Refused
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from mediawatchd.config import Config
     from mediawatchd.control.feed import Feed, Listener
     from mediawatchd.control.sync import Sync
+    from mediawatchd.model import JobKind
     from mediawatchd.watching.keeper import RootStatus
     from mediawatchd.watching.roots import Roots
     from mediawatchd.watching.rules import Rules
@@ -140,11 +143,18 @@ class Operations:
         return configuration.public(self._steering.config)
 
     def start_scan(self, paths: list[bytes] | None) -> dict[str, Any]:
-        row = self._jobs.start_scan(self._scope(paths))
-        return {"status": "started", "job": row.id}
+        return self._start("scan", self._folders(paths))
 
-    def _scope(self, paths: list[bytes] | None) -> Scope:
-        """The folders of a scan. Raises Refused, 400, naming those outside the roots."""
+    def start_hash(self, paths: list[bytes] | None, force: bool) -> dict[str, Any]:
+        return self._start("phash", self._known(self._folders(paths)), force=force)
+
+    def _start(self, kind: JobKind, paths: Scope, *, force: bool = False) -> dict[str, Any]:
+        # What lies within another path of the list is done with it.
+        scope = tuple(path for path in paths if not any(path != other and covers([other], path) for other in paths))
+        return {"status": "started", "job": self._jobs.launch(kind, scope, force=force).id}
+
+    def _folders(self, paths: list[bytes] | None) -> Scope:
+        """Paths as folders; without any, those of the roots. Raises Refused, 400, naming those outside the roots."""
         if not paths:
             return tuple(keeper.path for keeper in self._roots.keepers())
         folders = tuple(dict.fromkeys(path.rstrip(b"/") + b"/" for path in paths))
@@ -157,21 +167,50 @@ class Operations:
                 hint="`mediawatchctl status` lists the roots; scan_dirs in the configuration adds one.",
                 detail=dict(path_lists("invalid", outside)),
             )
-        # A folder within another one of the list is walked with it.
-        return tuple(path for path in folders if not any(path != other and path.startswith(other) for other in folders))
+        return folders
+
+    def _known(self, folders: Scope) -> Scope:
+        """The same with those that are files as such. Raises Refused, 400, naming what the catalog does not know."""
+        roots = {keeper.path for keeper in self._roots.keepers()}
+        with self._database.reader() as connection:
+            known = {path: path if path in roots else known_paths.known_as(connection, path) for path in folders}
+        if unknown := [path for path, name in known.items() if name is None]:
+            raise Refused(
+                400,
+                "unknown_path",
+                "the catalog knows no such file or folder",
+                hint="New files are known after `mediawatchctl sync`; `mediawatchctl show PATH` says why one is not.",
+                detail=dict(path_lists("invalid", unknown)),
+            )
+        return tuple(name for name in known.values() if name is not None)
 
     def scan_status(self) -> dict[str, Any]:
-        newest = next((job for job in self._jobs.newest() if job.row.kind == "scan"), None)
+        return self._status_of("scan")
+
+    def hash_status(self) -> dict[str, Any]:
+        return self._status_of("phash")
+
+    def _status_of(self, kind: JobKind) -> dict[str, Any]:
+        """The newest job of a kind; the most of its fields without values while there was none."""
+        newest = next((job for job in self._jobs.newest() if job.row.kind == kind), None)
         if newest is None:
-            return {"running": False, "job": None, "state": None, "total": None, "processed": 0, "percent": None}
+            counts = dict.fromkeys(("processed", "written", "skipped", "failed"), 0)
+            nothing = dict.fromkeys(("job", "state", "total", "percent", "current_file", "current_file_b64"))
+            return {"running": False, "kind": kind, **nothing, **counts}
         fields = job_fields(newest)
         return {"running": fields["state"] in {"queued", "running", "stopping"}, "job": fields["id"], **fields}
 
     def stop_scan(self, job: int | None) -> dict[str, Any]:
-        running = [status.row.id for status in self._jobs.running() if status.row.kind == "scan"]
+        return self._stop("scan", job)
+
+    def stop_hash(self, job: int | None) -> dict[str, Any]:
+        return self._stop("phash", job)
+
+    def _stop(self, kind: JobKind, job: int | None) -> dict[str, Any]:
+        running = [status.row.id for status in self._jobs.running() if status.row.kind == kind]
         wanted = running if job is None else [job]
         if not wanted:
-            raise Refused(409, "not_running", "no scan is running", hint="`mediawatchctl jobs` lists the jobs.")
+            raise Refused(409, "not_running", f"no {kind} is running", hint="`mediawatchctl jobs` lists the jobs.")
         for job_id in wanted:
             self._jobs.cancel(job_id)
         return {"status": "stopping", "jobs": wanted}

@@ -65,6 +65,7 @@ class Routes:
             "/api/status": _plain(operations.status),
             "/api/config": _plain(operations.config),
             "/api/scan/status": _plain(operations.scan_status),
+            "/api/hash/status": _plain(operations.hash_status),
             "/api/jobs": self._jobs,
             "/api/jobs/<job>": self._job,
             "/api/jobs/<job>/wait": self._wait,
@@ -82,6 +83,8 @@ class Routes:
         return {
             "/api/scan": _start(operations.start_scan),
             "/api/scan/stop": _stop(operations.stop_scan),
+            "/api/hash": self._hash,
+            "/api/hash/stop": _stop(operations.stop_hash),
             "/api/jobs/<job>/cancel": self._cancel,
             "/api/sync": self._sync,
             "/api/pause": _plain(operations.pause),
@@ -91,6 +94,10 @@ class Routes:
             "/api/roots/confirm-missing": _of_root(operations.confirm_missing),
             "/api/roots/forget": _of_root(operations.forget_root),
         }
+
+    def _hash(self, ask: Ask) -> Answer:
+        force = ask.body.boolean("force") or False
+        return _start(lambda paths: self._operations.start_hash(paths, force))(ask)
 
     def _jobs(self, ask: Ask) -> Answer:
         limit = ask.query.whole_number("limit", least=1, most=MOST_ITEMS)

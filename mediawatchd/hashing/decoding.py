@@ -23,7 +23,7 @@ import pebble
 from mediawatchd.hashing import probe
 from mediawatchd.hashing.confinement import confine, run
 from mediawatchd.hashing.endings import broken, ending_of, timed_out
-from mediawatchd.model import PROBE, SECOND, Outcome, Task
+from mediawatchd.model import PHASH, PROBE, SECOND, Outcome, Task
 from mediawatchd.telemetry.durations import DurationCounts, Durations
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ PROBING = Work(probe.attempt, PROBE)
 
 
 class DecodeStatistics(NamedTuple):
-    """A snapshot; the last five only grow. `durations`: from when a process had the file to its outcome."""
+    """A snapshot; the last five only grow. `durations`, by kind: from when a process had the file to its outcome."""
 
     waiting: int
     running: int
@@ -62,7 +62,7 @@ class DecodeStatistics(NamedTuple):
     retried: int
     pools_started: int
     pools_replaced: int
-    durations: DurationCounts
+    durations: dict[int, DurationCounts]
 
 
 @dataclass(slots=True, eq=False)
@@ -101,7 +101,7 @@ class DecodePool:
         self._thread = threading.Thread(target=self._run, name="decode-pool", daemon=True)
         self._pool: pebble.ProcessPool | None = None
         self._pools_started = self._pools_replaced = 0
-        self._durations = Durations()
+        self._durations = {kind: Durations() for kind in (PROBE, PHASH)}
         # Guards everything below. Never held while pebble, `deliver` or a future is called: futures call back.
         self._changed = threading.Condition()
         self._waiting: deque[_Job] = deque()
@@ -155,7 +155,7 @@ class DecodePool:
                 retried=self._retried,
                 pools_started=self._pools_started,
                 pools_replaced=self._pools_replaced,
-                durations=self._durations.counts(),
+                durations={kind: durations.counts() for kind, durations in self._durations.items()},
             )
 
     def _run(self) -> None:
@@ -254,7 +254,9 @@ class DecodePool:
                 return
             self._running.remove(job)
             self._delivered += 1
-        self._durations.add([(time.monotonic_ns() - job.scheduled_ns) / SECOND])
+        self._durations[PHASH if job.work.lacks & PHASH else PROBE].add(
+            [(time.monotonic_ns() - job.scheduled_ns) / SECOND]
+        )
         self._deliver(outcome)
 
     def _look_after(self) -> None:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from mediawatchd.hashing import perceptual
+from mediawatchd.hashing.decoding import PROBING, Work
+from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, PHASH
+from mediawatchd.work.queue import take_first
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mediawatchd.hashing.decoding import DecodePool
     from mediawatchd.model import Outcome, Task
@@ -15,26 +20,27 @@ if TYPE_CHECKING:
 
 
 class Decoders:
-    """Thread `decode` takes; `deliver` is called by the pool's thread. `under_way` bounds the tasks in the pool."""
+    """Thread `decode` takes; `deliver` is called by the pool's thread. `queues`, by kind of work, share a condition
+    and bound what is under way; each goes before those behind it.
+    """
 
     def __init__(
         self,
         *,
-        queue: WorkQueue,
+        queues: Mapping[int, WorkQueue],
         pool: Callable[[Callable[[Outcome], None]], DecodePool],
-        deliver: Callable[[Sequence[Outcome]], None],
+        deliver: Callable[[int, Sequence[Outcome]], None],
         heart: Heartbeat,
-        under_way: int,
     ) -> None:
-        self._queue = queue
+        self._queues = queues
+        self._kinds = {id(queue): kind for kind, queue in queues.items()}
         self._pool = pool(self._delivered)
         self._deliver = deliver
         self._heart = heart
-        self._room = threading.Semaphore(under_way)
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._lock = threading.Lock()
-        # Guarded by _lock:
-        self._tasks: dict[int, Task] = {}
+        # Guarded by _lock: what is with the pool, by file.
+        self._tasks: dict[int, tuple[int, Task]] = {}
 
     def start(self) -> None:
         self._pool.start()
@@ -42,16 +48,28 @@ class Decoders:
 
     def stop(self, timeout_seconds: float) -> bool:
         """Kill what is being decoded: it is offered again at the next start."""
-        self._queue.close()
-        self._room.release()
+        for queue in self._queues.values():
+            queue.close()
         ended = self._pool.stop(timeout_seconds)
         self._thread.join(timeout_seconds)
         return ended and not self._thread.is_alive()
 
-    def current(self) -> bytes | None:
-        """A file that is being decoded, for progress."""
+    def withdraw(self, kind: int, unwanted: Callable[[Task], bool]) -> None:
+        """Drop what waits of a kind and is not wanted any more, and kill what is being decoded of it."""
+        queue = self._queues[kind]
+        queue.withdraw(unwanted)
         with self._lock:
-            return next((task.path for task in self._tasks.values()), None)
+            decoded = {task for of, task in self._tasks.values() if of == kind and unwanted(task)}
+        for task in self._pool.cancel(decoded.__contains__):
+            with self._lock:
+                del self._tasks[task.file_id]
+            queue.done(task.filesystem_id)
+            queue.release([task.file_id])
+
+    def current(self, kind: int | None = None) -> bytes | None:
+        """A file that is being decoded, of one kind if given; for progress."""
+        with self._lock:
+            return next((task.path for of, task in self._tasks.values() if kind in {None, of}), None)
 
     def pool(self) -> DecodePool:
         return self._pool
@@ -59,17 +77,29 @@ class Decoders:
     def _run(self) -> None:
         while True:
             with self._heart.idle():
-                self._room.acquire()
-                tasks = self._queue.take(1)
+                queue, tasks = take_first(list(self._queues.values()), 1)
             if not tasks:
                 return
+            kind, task = self._kinds[id(queue)], tasks[0]
             with self._lock:
-                self._tasks[tasks[0].file_id] = tasks[0]
-            self._pool.submit(tasks[0])
+                is_taken = task.file_id in self._tasks
+                if not is_taken:
+                    self._tasks[task.file_id] = (kind, task)
+            if is_taken:  # it changed while it was hashed; when that has ended it is offered again
+                queue.done(task.filesystem_id)
+                queue.release([task.file_id])
+            else:
+                self._pool.submit(task, _work(kind, task))
 
     def _delivered(self, outcome: Outcome) -> None:
         with self._lock:
-            task = self._tasks.pop(outcome.file_id)
-        self._queue.done(task.filesystem_id)
-        self._room.release()
-        self._deliver([outcome])
+            kind, task = self._tasks.pop(outcome.file_id)
+        self._queues[kind].done(task.filesystem_id)
+        self._deliver(kind, [outcome])
+
+
+def _work(kind: int, task: Task) -> Work:
+    if kind != PHASH:
+        return PROBING
+    wanted = (bool(task.lacks & PERCEPTUAL_HASH), bool(task.lacks & FINGERPRINT))
+    return Work(perceptual.attempt, task.lacks & PHASH, wanted)

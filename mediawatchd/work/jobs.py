@@ -1,8 +1,8 @@
 """Jobs: what a person started and can see, wait for and cancel.
 
-Each running job has a thread of its own, which does nothing but ask for walks, wait for commits and count. Exactly
-one of two starts over an overlapping scope wins. A job that was running when the daemon ended starts over; what it
-had done is done, so it gets back to where it was quickly.
+Each running job has a thread of its own, which does nothing but begin its errand, wait for commits and count. Exactly
+one of two starts of a kind over an overlapping scope wins. A job that was running when the daemon ended starts over;
+what it had done is done, so it gets back to where it was quickly.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mediawatchd.catalog import jobs as rows
-from mediawatchd.catalog.outcomes import ask_again
 from mediawatchd.errors import Refused
 from mediawatchd.work.progress import job_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import sqlite3
+    from collections.abc import Callable, Mapping
 
-    from mediawatchd.catalog.clock import CatalogClock
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.jobs import JobRow, Scope
     from mediawatchd.catalog.transaction import Transaction
     from mediawatchd.catalog.writer import Writer
-    from mediawatchd.model import JobState
+    from mediawatchd.model import JobKind, JobState
 
 log = logging.getLogger(__name__)
 
@@ -36,20 +35,30 @@ COUNTING_SHARE = 20
 """A job spends no more than one part in so many of its time on counting its files."""
 
 
-class Walked(Protocol):
-    @property
-    def current(self) -> bytes: ...
+class JobFailed(Exception):
+    """Nothing of what a job is for can be done; the message says why."""
 
 
-class Walk(Protocol):
-    """A walk that was asked for: see `watching.walks.WalkRequest`."""
+class Errand(Protocol):
+    """What one job does. Its own thread calls it, but for `current_file` and `cancel`, which any may call."""
 
-    @property
-    def done(self) -> threading.Event: ...
-    @property
-    def error(self) -> str | None: ...
-    @property
-    def walked(self) -> Walked: ...
+    def begin(self) -> str | None:
+        """Have everything done that the job is for, and return what went wrong with a part of it.
+
+        Returns as soon as the job is cancelled. Raises JobFailed.
+        """
+
+    def tally(self, connection: sqlite3.Connection, fact_ns: int) -> rows.Tally:
+        """How far it is; what changed after the catalog time `fact_ns` is not waited for."""
+
+    def current_file(self) -> bytes | None:
+        """Where it is, for progress."""
+
+    def cancel(self) -> None:
+        """Somebody has cancelled it: what is under way for it alone is to end at once."""
+
+    def finish(self) -> None:
+        """It has ended for good, however it did."""
 
 
 class JobStatus(NamedTuple):
@@ -63,11 +72,11 @@ class JobStatus(NamedTuple):
 class _Running:
     """One job under way; owned by its thread, read by all."""
 
-    def __init__(self, row: JobRow) -> None:
+    def __init__(self, row: JobRow, errand: Callable[[JobRow, threading.Event], Errand]) -> None:
         self.row = row
         self.cancelled = threading.Event()
-        self.walks: Sequence[Walk] = ()
-        self.hashing_since: tuple[float, int] | None = None
+        self.errand = errand(row, self.cancelled)
+        self.counting_since: tuple[float, int] | None = None
 
 
 class Jobs:
@@ -78,17 +87,11 @@ class Jobs:
         *,
         database: Database,
         writer: Writer,
-        clock: CatalogClock,
-        online: Callable[[], frozenset[int]],
-        walk: Callable[[Scope, Callable[[], bool]], Sequence[Walk]],
-        current_file: Callable[[], bytes | None],
+        errands: Mapping[JobKind, Callable[[JobRow, threading.Event], Errand]],
     ) -> None:
         self._database = database
         self._writer = writer
-        self._clock = clock
-        self._online = online
-        self._walk = walk
-        self._current_file = current_file
+        self._errands = errands
         # Held by whoever starts a job, until it runs. Not the lock below: the writer takes that one at each commit.
         self._starting = threading.Lock()
         self._progress = threading.Condition()
@@ -102,11 +105,8 @@ class Jobs:
         with self._database.reader() as connection:
             left = rows.unfinished(connection)
         for row in left:
-            if row.state == "stopping":
-                self._save(row._replace(state="cancelled", finished=time.time()))
-            else:
-                log.info("A job is taken up again job=%d kind=%s", row.id, row.kind)
-                self._begin(_Running(row))
+            log.info("A job is taken up again job=%d kind=%s state=%s", row.id, row.kind, row.state)
+            self._begin(row)
 
     def stop(self, timeout_seconds: float) -> bool:
         """Leave running jobs as they are, to be taken up at the next start."""
@@ -123,21 +123,21 @@ class Jobs:
         with self._progress:
             self._progress.notify_all()
 
-    def start_scan(self, scope: Scope) -> JobRow:
-        """Start a scan. Raises Refused with the running job when one overlaps."""
+    def launch(self, kind: JobKind, scope: Scope, *, force: bool = False) -> JobRow:
+        """Start a job. Raises Refused with the running one when it is of the same kind and overlaps."""
         with self._starting:
             with self._progress:
                 for job in self._under_way_locked():
-                    if job.row.kind == "scan" and _overlap(job.row.scope, scope):
+                    if job.row.kind == kind and _overlap(job.row.scope, scope):
                         raise Refused(
                             409,
                             "already_running",
-                            f"job {job.row.id} already scans here",
+                            f"{kind} {job.row.id} runs here already",
                             hint="Wait for it or cancel it.",
                             detail={"job": job.row.id, "progress": job_fields(self._status(job))},
                         )
-            row = self._writer.ask(lambda tx: rows.create(tx, "scan", scope))
-            self._begin(_Running(row))
+            row = self._writer.ask(lambda tx: rows.create(tx, kind, scope, force=force))
+            self._begin(row)
         return row
 
     def cancel(self, job_id: int) -> JobStatus:
@@ -148,8 +148,10 @@ class Jobs:
                 job.row = job.row._replace(state="stopping")
                 job.cancelled.set()
                 self._progress.notify_all()
-                return self._status(job)
         status = self.status(job_id)
+        if job is not None:
+            job.errand.cancel()
+            return status
         raise Refused(409, "not_running", f"job {job_id} is {status.row.state}", hint="Only running jobs can be ended.")
 
     def running(self) -> list[JobStatus]:
@@ -196,21 +198,23 @@ class Jobs:
         """One that has ended stays in `_running` until its end is in the catalog; it is in nobody's way."""
         return [job for job in self._running.values() if job.row.finished is None]
 
-    def _begin(self, job: _Running) -> None:
+    def _begin(self, row: JobRow) -> None:
+        job = _Running(row, self._errands[row.kind])
+        if row.state == "stopping":
+            job.cancelled.set()
         with self._progress:
-            self._running[job.row.id] = job
+            self._running[row.id] = job
         threading.Thread(target=self._run, args=(job,), name=f"job-{job.row.id}", daemon=True).start()
 
     def _status(self, job: _Running) -> JobStatus:
         row = job.row
-        walking = next((walk.walked.current for walk in job.walks if not walk.done.is_set()), None)
         eta_seconds = None
-        if job.hashing_since is not None and row.total is not None:
-            since, done_before = job.hashing_since
+        if job.counting_since is not None and row.total is not None:
+            since, done_before = job.counting_since
             done = row.processed - done_before
             if done > 0:
                 eta_seconds = (row.total - row.processed) * (time.monotonic() - since) / done
-        return JobStatus(row, walking or self._current_file(), eta_seconds)
+        return JobStatus(row, job.errand.current_file(), eta_seconds)
 
     # What follows runs on the thread of the job.
 
@@ -223,15 +227,16 @@ class Jobs:
                     # One that is taken up again counts anew; what it had hashed counts as hashed since its start.
                     job.row = job.row._replace(state="running", total=None, processed=0, written=0, skipped=0, failed=0)
             self._save(job.row)
-            state, error = self._scan(job)
+            state, error = self._carry_out(job)
+        except JobFailed as failed:
+            error = str(failed)
         except Exception as problem:  # a job must end, whatever happens to it
             log.exception("A job failed job=%d", job.row.id)
             error = str(problem)
         try:
             # What only the end of the daemon has ended goes on at its next start.
             if not self._stopping or job.row.state == "stopping" or state == "done":
-                job.row = job.row._replace(state=state, error=error, finished=time.time())
-                self._save(job.row)
+                self._end(job, state, error)
         except Exception as problem:  # noqa: BLE001 - the daemon stops, or the disk of the catalog failed
             log.warning("How a job ended could not be written, it goes on at the next start error=%s", problem)
         finally:
@@ -241,35 +246,28 @@ class Jobs:
                     self._ended[job.row.kind, state] += 1
                 self._progress.notify_all()
 
-    def _scan(self, job: _Running) -> tuple[JobState, str | None]:
-        scope = job.row.scope
-        with self._database.reader() as connection:
-            troubled = rows.problems(connection, scope)
-        if troubled:
-            self._writer.call(lambda tx: ask_again(tx, troubled)).result()
-        job.walks = self._walk(scope, job.cancelled.is_set)
-        for walk in job.walks:
-            while not walk.done.wait(POLL_SECONDS):
-                if self._stopping or job.cancelled.is_set():
-                    return "cancelled", None
-        errors = [walk.error for walk in job.walks if walk.error is not None]
+    def _carry_out(self, job: _Running) -> tuple[JobState, str | None]:
+        error = None if job.cancelled.is_set() else job.errand.begin()
         if job.cancelled.is_set():
             return "cancelled", None
-        if len(errors) == len(job.walks):
-            return "failed", "; ".join(errors) or "its folders lie in no configured root any more"
-        # Everything found is in the catalog once this call is through.
-        walked_ns = self._writer.call(lambda tx: tx.now_ns).result()
-        if not self._count_until_hashed(job, walked_ns):
-            return "cancelled", None
-        return "done", "; ".join(errors) or None
+        # Everything that was begun is in the catalog once this call is through.
+        begun_ns = self._writer.call(lambda tx: tx.now_ns).result()
+        return ("done", error) if self._count_until_done(job, begun_ns) else ("cancelled", None)
 
-    def _count_until_hashed(self, job: _Running, walked_ns: int) -> bool:
-        """Follow the quick hashes of the scope to their end; False when cancelled."""
+    def _end(self, job: _Running, state: JobState, error: str | None) -> None:
+        if job.row.state == "stopping":
+            self._save(job.row)  # it does not come back, even if the rest of this is cut off
+        job.errand.finish()
+        job.row = job.row._replace(state=state, error=error, finished=time.time())
+        self._save(job.row)
+
+    def _count_until_done(self, job: _Running, begun_ns: int) -> bool:
+        """Follow the errand to its end; False when cancelled."""
         saved = time.monotonic()
         while True:
             began = time.monotonic()
             with self._database.reader() as connection:
-                tally = rows.tally(connection, job.row.scope, self._online(), since=job.row.started, fact_ns=walked_ns)
+                tally = job.errand.tally(connection, begun_ns)
             self._update(job, tally)
             now = time.monotonic()
             if tally.pending == 0:
@@ -286,7 +284,7 @@ class Jobs:
                 return False
 
     def _update(self, job: _Running, tally: rows.Tally) -> None:
-        """Vanished files count as processed: the total is that of the walk's end and does not shrink."""
+        """Vanished files count as processed: the total is that of the first count and does not shrink."""
         total = tally.total if job.row.total is None else job.row.total
         processed = total - min(tally.pending, total)
         failed = min(tally.failed, processed)
@@ -300,7 +298,7 @@ class Jobs:
                 skipped=processed - written - failed,
                 bytes_done=tally.bytes_done,
             )
-            job.hashing_since = job.hashing_since or (time.monotonic(), processed)
+            job.counting_since = job.counting_since or (time.monotonic(), processed)
 
     def _save(self, row: JobRow) -> None:
         def save(tx: Transaction) -> None:
@@ -311,4 +309,4 @@ class Jobs:
 
 
 def _overlap(one: Scope, other: Scope) -> bool:
-    return any(a.startswith(b) or b.startswith(a) for a in one for b in other)
+    return any(rows.covers([a], b) or rows.covers([b], a) for a in one for b in other)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mediawatchd.telemetry.durations import DurationCounts, Durations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from mediawatchd.model import Task
 
@@ -41,15 +41,25 @@ _Waiting = tuple[int, int, "Task", float]
 
 
 class WorkQueue:
-    """Used by many threads; `busy_limit` is how many takers may work on one file system at a time."""
+    """Used by many threads; `busy_limit` is how many takers may work on one file system at a time, and `takers` how
+    many in all. Queues that the same takers empty share their condition: see `take_first`.
+    """
 
-    def __init__(self, *, capacity: int, busy_limit: int) -> None:
+    def __init__(
+        self,
+        *,
+        capacity: int,
+        busy_limit: int,
+        takers: int | None = None,
+        changed: threading.Condition | None = None,
+    ) -> None:
         self.capacity = capacity
         self._busy_limit = busy_limit
+        self._takers = takers
         self._order = count()
         self._waits = Durations()
-        self._changed = threading.Condition()
-        # Guarded by _changed:
+        self.changed = changed or threading.Condition()
+        # Guarded by changed:
         self._waiting: dict[int, list[_Waiting]] = defaultdict(list)
         self._busy: dict[int, int] = defaultdict(int)
         self._held: dict[int, int] = {}
@@ -61,7 +71,7 @@ class WorkQueue:
     def offer(self, tasks: Iterable[Task]) -> int:
         """Add the tasks that are not held already; returns how many were. Never blocks: see `room`."""
         now = time.monotonic()
-        with self._changed:
+        with self.changed:
             added = 0
             for task in tasks:
                 if task.file_id not in self._held:
@@ -75,59 +85,77 @@ class WorkQueue:
 
     def room(self) -> int:
         """How many tasks may be offered. What awaits its commit counts too: a slow writer slows the feeder."""
-        with self._changed:
+        with self.changed:
             return max(0, self.capacity - len(self._held))
 
     def saturated(self) -> frozenset[int]:
         """The file systems that hold half of the capacity: one that hangs must leave room for the others."""
-        with self._changed:
+        with self.changed:
             return frozenset(key for key, held in self._held_of.items() if held >= self.capacity // 2)
 
     def take(self, limit: int) -> list[Task]:
         """Wait for tasks of one file system, up to `limit`; the taker calls `done` for it. Empty when closed."""
-        with self._changed:
-            while not self._closed:
-                heap = self._next_locked()
-                if heap is not None:
-                    taken = [heapq.heappop(heap) for _ in range(min(limit, len(heap)))]
-                    now = time.monotonic()
-                    self._waits.add(now - since for _, _, _, since in taken)
-                    tasks = [task for _, _, task, _ in taken]
-                    self._length -= len(tasks)
-                    self._busy[tasks[0].filesystem_id] += 1
-                    self._wake_locked()
-                    return tasks
-                self._changed.wait()
+        return take_first([self], limit)[1]
+
+    def take_locked(self, limit: int) -> list[Task]:
+        """The same without waiting: empty when there is nothing that may be taken now."""
+        heap = self._next_locked()
+        if heap is None:
             return []
+        taken = [heapq.heappop(heap) for _ in range(min(limit, len(heap)))]
+        now = time.monotonic()
+        self._waits.add(now - since for _, _, _, since in taken)
+        tasks = [task for _, _, task, _ in taken]
+        self._length -= len(tasks)
+        self._busy[tasks[0].filesystem_id] += 1
+        self._wake_locked()
+        return tasks
+
+    def withdraw(self, unwanted: Callable[[Task], bool]) -> None:
+        """Drop what waits and is not wanted any more; it may be offered again."""
+        with self.changed:
+            for filesystem_id, heap in self._waiting.items():
+                kept = [waiting for waiting in heap if not unwanted(waiting[2])]
+                for _, _, task, _ in heap:
+                    if unwanted(task):
+                        del self._held[task.file_id]
+                self._held_of[filesystem_id] -= len(heap) - len(kept)
+                self._length -= len(heap) - len(kept)
+                heapq.heapify(kept)
+                heap[:] = kept
 
     def done(self, filesystem_id: int) -> None:
         """A taker has finished with what it took from a file system."""
-        with self._changed:
+        with self.changed:
             self._busy[filesystem_id] -= 1
             self._wake_locked()
 
     def release(self, file_ids: Iterable[int]) -> None:
         """The outcomes of these files are committed: they may be offered again."""
-        with self._changed:
+        with self.changed:
             for file_id in file_ids:
                 if (filesystem_id := self._held.pop(file_id, None)) is not None:
                     self._held_of[filesystem_id] -= 1
 
     def pause(self, paused: bool) -> None:
         """While paused nothing is handed out."""
-        with self._changed:
+        with self.changed:
             self._paused = paused
-            self._changed.notify_all()
+            self.changed.notify_all()
 
     def close(self) -> None:
         """Hand out nothing more, and wake all takers."""
-        with self._changed:
+        with self.changed:
             self._closed = True
-            self._changed.notify_all()
+            self.changed.notify_all()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
 
     def statistics(self) -> QueueStatistics:
         """A snapshot; looks at everything that waits."""
-        with self._changed:
+        with self.changed:
             oldest = min((since for heap in self._waiting.values() for _, _, _, since in heap), default=None)
             busy = sum(self._busy.values())
             return QueueStatistics(self._length, self.capacity, len(self._held), busy, oldest, self._waits.counts())
@@ -135,10 +163,22 @@ class WorkQueue:
     def _wake_locked(self) -> None:
         """Wake one taker if there is something for it; it wakes the next one in turn."""
         if self._next_locked() is not None:
-            self._changed.notify()
+            self.changed.notify()
 
     def _next_locked(self) -> list[_Waiting] | None:
-        if self._paused:
+        if self._paused or (self._takers is not None and sum(self._busy.values()) >= self._takers):
             return None
         heaps = [heap for key, heap in self._waiting.items() if heap and self._busy.get(key, 0) < self._busy_limit]
         return min(heaps, key=lambda heap: heap[0][:2], default=None)
+
+
+def take_first(queues: Sequence[WorkQueue], limit: int) -> tuple[WorkQueue, list[Task]]:
+    """Wait for tasks of the first of these queues that has any for now, as `take` does. No tasks when closed."""
+    changed = queues[0].changed
+    with changed:
+        while not any(queue.is_closed for queue in queues):
+            for queue in queues:
+                if tasks := queue.take_locked(limit):
+                    return queue, tasks
+            changed.wait()
+    return queues[0], []

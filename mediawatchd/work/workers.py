@@ -1,4 +1,4 @@
-"""All that turns offered rows into outcomes: two queues, the feeder, the hash threads and the decode processes.
+"""All that turns offered rows into outcomes: three queues, the feeder, the hash threads and the decode processes.
 
 Built as one, so that a changed `hashing` section is applied by building it anew: the catalog is the queue, nothing
 is lost in between.
@@ -7,10 +7,11 @@ is lost in between.
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mediawatchd.hashing.decoding import DecodePool
-from mediawatchd.model import PROBE, QUICK_HASH
+from mediawatchd.model import PHASH, PROBE, QUICK_HASH
 from mediawatchd.work.decoders import Decoders
 from mediawatchd.work.feeder import Feeder
 from mediawatchd.work.hashers import Hashers
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.writer import Writer
     from mediawatchd.config import Hashing
-    from mediawatchd.model import Outcome
+    from mediawatchd.model import Outcome, Task
     from mediawatchd.telemetry.heartbeat import Heartbeats
 
 HASH_CAPACITY = 4_000
 DECODE_CAPACITY = 500
+PHASH_CAPACITY = 64
+"""A second each: what comes first is to be offered soon."""
 
 
 class Workers:
@@ -43,8 +46,11 @@ class Workers:
     ) -> None:
         self._heartbeats = heartbeats
         hashing = WorkQueue(capacity=HASH_CAPACITY, busy_limit=max(1, settings.workers - 1))
-        decoding = WorkQueue(capacity=DECODE_CAPACITY, busy_limit=2 * settings.decoders)
-        self.queues = {QUICK_HASH: hashing, PROBE: decoding}
+        decoders, decoding = settings.decoders, threading.Condition()
+        # A probe is so quick that the next one should be at hand; what takes long waits where it can be overtaken.
+        probing = WorkQueue(capacity=DECODE_CAPACITY, busy_limit=2 * decoders, takers=2 * decoders, changed=decoding)
+        phashing = WorkQueue(capacity=PHASH_CAPACITY, busy_limit=decoders, takers=decoders, changed=decoding)
+        self.queues = {QUICK_HASH: hashing, PROBE: probing, PHASH: phashing}
         self._lock = threading.Lock()
         # Guarded by _lock:
         self._uncommitted: dict[int, set[int]] = {kind: set() for kind in self.queues}
@@ -56,27 +62,20 @@ class Workers:
 
         def pool(deliver: Callable[[Outcome], None]) -> DecodePool:
             return DecodePool(
-                workers=settings.decoders,
+                workers=decoders,
                 timeout_seconds=settings.decode_timeout_seconds,
                 memory_mb=settings.decode_memory_mb,
                 deliver=deliver,
             )
 
-        def deliver(kind: int) -> Callable[[Sequence[Outcome]], None]:
-            def delivered(outcomes: Sequence[Outcome]) -> None:
-                with self._lock:
-                    self._uncommitted[kind].update(outcome.file_id for outcome in outcomes)
-                writer.outcomes(outcomes)
+        def deliver(kind: int, outcomes: Sequence[Outcome]) -> None:
+            with self._lock:
+                self._uncommitted[kind].update(outcome.file_id for outcome in outcomes)
+            writer.outcomes(outcomes)
 
-            return delivered
-
-        self.hashers = Hashers(queue=hashing, deliver=deliver(QUICK_HASH), hearts=self._hearts[:-2])
+        self.hashers = Hashers(queue=hashing, deliver=partial(deliver, QUICK_HASH), hearts=self._hearts[:-2])
         self.decoders = Decoders(
-            queue=decoding,
-            pool=pool,
-            deliver=deliver(PROBE),
-            heart=self._hearts[-2],
-            under_way=2 * settings.decoders,
+            queues={PROBE: probing, PHASH: phashing}, pool=pool, deliver=deliver, heart=self._hearts[-2]
         )
         self._feeder = Feeder(
             database=database, clock=database.clock, queues=self.queues, online=online, heart=self._hearts[-1]
@@ -108,6 +107,11 @@ class Workers:
                 committed = self._uncommitted[kind] & released
                 self._uncommitted[kind] -= committed
             queue.release(committed)
+
+    def withdraw(self, unwanted: Callable[[Task], bool]) -> None:
+        """Hash what is not wanted any more no further, also what is being decoded; what still is, is offered again."""
+        self.decoders.withdraw(PHASH, unwanted)
+        self._feeder.wake()
 
     def pause(self, paused: bool) -> None:
         for queue in self.queues.values():

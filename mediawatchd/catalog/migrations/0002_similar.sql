@@ -34,7 +34,7 @@ UPDATE totals SET pending_phash = 0;
 -- former_quick_hash it may be another one: neither its fingerprint nor its pairs count then.
 CREATE TABLE fingerprints (
     file_id INTEGER PRIMARY KEY REFERENCES media_files (id) ON DELETE CASCADE,
-    hashed_at INTEGER NOT NULL,                         -- Unix seconds
+    hashed_at REAL NOT NULL,                            -- Unix seconds; as exact as the start of a job
     fingerprint BLOB,                                   -- see hashing/fingerprint.py
     matched INTEGER NOT NULL DEFAULT 0                  -- the version of the score by which it was compared with all others
 ) STRICT;

@@ -168,7 +168,7 @@ def test_what_nobody_waits_for_any_more_does_not_fail(catalog: Catalog) -> None:
 
 
 def test_what_cannot_be_probed_is_not_waited_for(catalog: Catalog) -> None:
-    catalog.policy = replace(POLICY, phash=FINGERPRINT)
+    catalog.policy = replace(POLICY, phash=FINGERPRINT, phash_all=True)
     catalog.look(b"", file(b"c.mkv"))
     catalog.hash(b"c.mkv")
     failed = fail(catalog, b"c.mkv", PROBE, final=True)
@@ -178,7 +178,7 @@ def test_what_cannot_be_probed_is_not_waited_for(catalog: Catalog) -> None:
 
 
 def test_the_configuration_waits_for_every_new_video(catalog: Catalog) -> None:
-    catalog.policy = replace(POLICY, phash=FINGERPRINT)
+    catalog.policy = replace(POLICY, phash=FINGERPRINT, phash_all=True)
     catalog.look(b"", file(b"a.mkv", 5), file(b"c.mkv"), file(b"d.flac", media_type="audio"))
     wanted = [catalog.row(name).wanted for name in (b"a.mkv", b"b.mkv", b"c.mkv", b"d.flac")]
     assert wanted == [FINGERPRINT, 0, FINGERPRINT, 0]
@@ -190,7 +190,7 @@ def test_the_configuration_waits_for_every_new_video(catalog: Catalog) -> None:
 
 
 def test_the_configuration_waits_for_what_turns_out_to_be_other_bytes(catalog: Catalog) -> None:
-    catalog.policy = replace(POLICY, phash=PHASH)
+    catalog.policy = replace(POLICY, phash_all=True)
     catalog.look(b"", file(b"a.mkv", ctime=2_000))
     catalog.hash(b"a.mkv", "other bytes")
     assert catalog.row(b"a.mkv").wanted == PHASH

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CHANGING = [
     "/api/scan",
     "/api/scan/stop",
+    "/api/hash",
+    "/api/hash/stop",
     "/api/jobs/3/cancel",
     "/api/sync",
     "/api/pause",
@@ -39,6 +41,7 @@ READING = [
     "/api/status",
     "/api/config",
     "/api/scan/status",
+    "/api/hash/status",
     "/api/jobs",
     "/api/jobs/3",
     "/api/jobs/3/wait",
@@ -93,6 +96,7 @@ def refused(answer: Any, status: int, code: str) -> dict[str, Any]:
         ("/api/status", ("status",)),
         ("/api/config", ("config",)),
         ("/api/scan/status", ("scan_status",)),
+        ("/api/hash/status", ("hash_status",)),
         ("/api/jobs/12", ("job", 12)),
         ("/api/file?path=/media/a.mkv", ("file", b"/media/a.mkv")),
         ("/api/file?path=/media/%C3%A4%20b%2Bc%26d.mkv", ("file", "/media/ä b+c&d.mkv".encode())),
@@ -117,6 +121,9 @@ def test_reading_calls_reach_their_operation(setting: Setting, target: str, call
         ("/api/scan", {"scan_dirs": ["/a/", "/ä"]}, ("start_scan", [b"/a", "/ä".encode()])),
         ("/api/scan", {"scan_dirs": ["/a"], "scan_dirs_b64": ["L/8="]}, ("start_scan", [b"/a", b"/\xff"])),
         ("/api/scan/stop", b"", ("stop_scan", None)),
+        ("/api/hash", b"", ("start_hash", None, False)),
+        ("/api/hash", {"scan_dirs": ["/a/b.mkv"], "force": True}, ("start_hash", [b"/a/b.mkv"], True)),
+        ("/api/hash/stop", {"job": 7}, ("stop_hash", 7)),
         ("/api/scan/stop", {"job": 7}, ("stop_scan", 7)),
         ("/api/jobs/7/cancel", b" ", ("cancel_job", 7)),
         ("/api/sync", b"", ("sync", 60.0, False)),
@@ -132,7 +139,7 @@ def test_reading_calls_reach_their_operation(setting: Setting, target: str, call
 )
 def test_changing_calls_reach_their_operation(setting: Setting, target: str, body: Any, call: tuple[Any, ...]) -> None:
     answer = setting.ask("POST", target, body)
-    assert (answer.status, answer.json) == (202 if target == "/api/scan" else 200, {"did": call[0]})
+    assert (answer.status, answer.json) == (202 if target in {"/api/scan", "/api/hash"} else 200, {"did": call[0]})
     assert setting.operations.calls == [call]
 
 
@@ -165,6 +172,7 @@ def test_every_changing_call_names_unknown_fields(setting: Setting, target: str)
         ("/api/scan", {"scan_dirs": ["/\udcff"]}, "bad_value"),
         ("/api/scan", {"scan_dirs_b64": ["/a?"]}, "bad_value"),
         ("/api/scan/stop", {"job": "7"}, "bad_value"),
+        ("/api/hash", {"force": "yes"}, "bad_value"),
         ("/api/scan/stop", {"job": True}, "bad_value"),
         ("/api/scan/stop", {"job": 0}, "bad_value"),
         ("/api/scan/stop", {"job": 1 << 64}, "bad_value"),

@@ -12,8 +12,11 @@ FILMS = RootStatus(
     unwatched_directories=0, walking=None, last_walk=None, last_walk_seconds=None,
 )  # fmt: skip
 MUSIC = FILMS._replace(id=2, path="/音楽/".encode())
-NOTHING = {"files": 0, "pending_quick_hash": 0, "pending_probe": 0}
-TOTALS = {1: {"files": 1204, "pending_quick_hash": 30, "pending_probe": 1000}, 2: {**NOTHING, "files": 1}}
+NOTHING = {"files": 0, "pending_quick_hash": 0, "pending_probe": 0, "pending_phash": 0}
+TOTALS = {
+    1: {"files": 1204, "pending_quick_hash": 30, "pending_probe": 1000, "pending_phash": 2},
+    2: {**NOTHING, "files": 1},
+}
 
 
 @pytest.mark.parametrize(
@@ -24,7 +27,7 @@ TOTALS = {1: {"files": 1204, "pending_quick_hash": 30, "pending_probe": 1000}, 2
         ("paused", [FILMS, MUSIC], "1,205 files in 2 folders, paused"),
         ("scanning", [FILMS._replace(walking=b"/films/new/"), MUSIC], "scanning /films: 1,204 files"),
         ("scanning", [FILMS, MUSIC], "scanning 2 folders: 1,205 files"),
-        ("hashing", [FILMS, MUSIC], "1,205 files in 2 folders, hashing, 1,030 to do"),
+        ("hashing", [FILMS, MUSIC], "1,205 files in 2 folders, hashing, 1,032 to do"),
         ("idle", [FILMS._replace(state="offline")], "1,204 files in /films, idle; offline: /films"),
         ("idle", [FILMS._replace(path=b"/")], "1,204 files in /, idle"),
         ("idle", [FILMS._replace(path=b"/a\xff\n/")], "1,204 files in /a\\xff\\n, idle"),

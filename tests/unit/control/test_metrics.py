@@ -19,7 +19,7 @@ from mediawatchd.catalog.writer import WriterStatistics
 from mediawatchd.control import metrics
 from mediawatchd.control.metrics import Metrics
 from mediawatchd.hashing.decoding import DecodeStatistics
-from mediawatchd.model import PROBE, QUICK_HASH, Stamp, Task
+from mediawatchd.model import PHASH, PROBE, QUICK_HASH, Stamp, Task
 from mediawatchd.telemetry.durations import Durations
 from mediawatchd.telemetry.heartbeat import Heartbeats
 from mediawatchd.telemetry.logs import Counter
@@ -50,8 +50,8 @@ class Parts:
 
     def __init__(self, database: Database) -> None:
         self.config = SimpleNamespace(hashing=SimpleNamespace(workers=4, decoders=2))
-        self.queues = {bit: WorkQueue(capacity=10, busy_limit=2) for bit in (QUICK_HASH, PROBE)}
-        decoding = DecodeStatistics(0, 1, True, 0, 0, 0, 0, NO_TIMES)
+        self.queues = {bit: WorkQueue(capacity=10, busy_limit=2) for bit in (QUICK_HASH, PROBE, PHASH)}
+        decoding = DecodeStatistics(0, 1, True, 0, 0, 0, 0, {PROBE: NO_TIMES, PHASH: NO_TIMES})
         pool = SimpleNamespace(statistics=lambda: decoding)
         self.workers = SimpleNamespace(
             queues=self.queues,
@@ -150,10 +150,10 @@ def test_what_has_not_happened_yet_is_told_as_0(parts: Parts) -> None:
     assert {dict(labels)["reason"] for labels in lost} == set(LOST_REASONS)
     assert sorted(lost.values()) == [0] * 7 + [2]
     errors = parts.series("processing_errors_total")
-    assert len(errors) == 16
+    assert len(errors) == 24
     assert sum(errors.values()) == errors[frozenset({("stage", "probe"), ("reason", "decode")})] == 2
     assert parts.value("files_processed_total", result="vanished") == 0
-    assert parts.value("jobs_total", kind="scan", result="failed") == 0
+    assert parts.value("jobs_total", kind="phash", result="failed") == 0
     assert parts.value("log_messages_total", level="critical") == 0
 
 
@@ -227,8 +227,11 @@ def test_a_reload_that_failed_is_told_with_the_time_of_the_last_that_succeeded(p
 def test_jobs_are_told_of_together_and_never_by_their_number(parts: Parts) -> None:
     assert parts.value("job_progress_ratio", kind="scan") == 0
     rows = [(None, 0), (100, 50), (300, 50)]
-    parts.jobs = [SimpleNamespace(row=SimpleNamespace(total=total, processed=done)) for total, done in rows]
+    parts.jobs = [
+        SimpleNamespace(row=SimpleNamespace(kind="scan", total=total, processed=done)) for total, done in rows
+    ]
     assert parts.value("job_progress_ratio", kind="scan") == 0.25
+    assert parts.value("job_progress_ratio", kind="phash") == 0
     assert parts.value("control_requests_total", route="/api/jobs/<job>", code="200") == 2
 
 

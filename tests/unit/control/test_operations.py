@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mediawatchd import config as configuration
+from mediawatchd.catalog import browse
+from mediawatchd.catalog.transaction import Policy
 from mediawatchd.config import CommandLine, FileExtensions
 from mediawatchd.control.feed import Feed
 from mediawatchd.control.operations import Operations
@@ -19,7 +22,9 @@ from mediawatchd.watching import places
 from mediawatchd.watching.filesystems import Identity
 from mediawatchd.watching.rules import Rules
 from mediawatchd.work.jobs import Jobs
+from mediawatchd.work.phash import PhashRun
 from mediawatchd.work.queue import WorkQueue
+from mediawatchd.work.scan import Scan
 from tests.parts import WITHIN
 from tests.rooted import Rooted, rooted
 from tests.trees import size, tree
@@ -68,10 +73,25 @@ class Bench:
         self.jobs = Jobs(
             database=parts.database,
             writer=parts.writer,
-            clock=parts.database.clock,
-            online=parts.roots.online,
-            walk=parts.roots.walk,
-            current_file=lambda: None,
+            errands={
+                "scan": partial(
+                    Scan,
+                    database=parts.database,
+                    writer=parts.writer,
+                    online=parts.roots.online,
+                    walk=parts.roots.walk,
+                    current_file=lambda: None,
+                ),
+                "phash": partial(
+                    PhashRun,
+                    database=parts.database,
+                    writer=parts.writer,
+                    policy=lambda: Policy(0, None, 0, 0),
+                    online=parts.roots.online,
+                    withdraw=lambda _unwanted: None,
+                    current_file=lambda: None,
+                ),
+            },
         )
         parts.listeners.append(lambda _committed: self.jobs.committed())
         self.operations = Operations(
@@ -88,6 +108,10 @@ class Bench:
             ),
             feed=Feed(database=parts.database),
         )
+
+    def known(self, path: bytes) -> bool:
+        with self.parts.database.reader() as connection:
+            return browse.file_at(connection, path) is not None
 
     def scopes(self, *paths: bytes) -> tuple[bytes, ...]:
         """The scope of a scan that was asked for with these paths."""
@@ -192,6 +216,44 @@ def test_scan_status_is_that_of_the_newest(bench: Bench) -> None:
     assert bench.operations.stop_scan(job) == {"status": "stopping", "jobs": [job]}
     assert bench.operations.wait_job(job, WITHIN)["state"] == "cancelled"
     assert bench.operations.scan_status()["running"] is False
+
+
+def test_a_phash_job_of_everything_of_a_folder_or_of_a_file(bench: Bench) -> None:
+    def scope(*paths: bytes, force: bool = False) -> tuple[bytes, ...]:
+        job = bench.operations.start_hash(list(paths) or None, force)["job"]
+        row = bench.jobs.wait(job, WITHIN).row if bench.operations.stop_hash(job) else None
+        assert row is not None
+        assert (row.kind, row.force) == ("phash", force)
+        return row.scope
+
+    film = bench.root + b"films/c.mkv"
+    wait_until(lambda: bench.known(film), within=WITHIN)
+    assert scope() == (bench.root,)
+    assert scope(bench.root[:-1], force=True) == (bench.root,)
+    assert scope(bench.root + b"films") == (bench.root + b"films/",)
+    assert scope(film) == (film,)
+    assert scope(film, bench.root + b"films/") == (bench.root + b"films/",)
+
+
+def test_what_is_no_known_file_or_folder_is_named_and_nothing_starts(bench: Bench) -> None:
+    wait_until(lambda: bench.known(bench.root + b"films/c.mkv"), within=WITHIN)
+    paths = [bench.root + b"films", bench.root + b"none.mkv", bench.root + b"films/c.mkv/b"]
+    refusal = refused(bench.operations.start_hash, paths, False)
+    assert (refusal.status, refusal.code) == (400, "unknown_path")
+    assert refusal.detail["invalid"] == [os.fsdecode(path) for path in paths[1:]]
+    assert refused(bench.operations.start_hash, [b"/etc"], False).code == "outside_roots"
+    assert bench.jobs.running() == []
+
+
+def test_hash_status_before_any_and_of_the_newest(bench: Bench) -> None:
+    fields = {"running", "total", "processed", "current_file", "percent", "written", "skipped", "failed"}
+    assert bench.operations.hash_status().keys() >= fields
+    assert bench.operations.hash_status()["running"] is False
+    scan = bench.operations.start_scan(None)["job"]
+    job = bench.operations.start_hash(None, False)["job"]
+    assert bench.operations.hash_status().keys() >= fields
+    assert (bench.operations.hash_status()["job"], bench.operations.scan_status()["job"]) == (job, scan)
+    assert bench.operations.stop_hash(None) == {"status": "stopping", "jobs": [job]}
 
 
 def test_there_is_nothing_to_stop(bench: Bench) -> None:

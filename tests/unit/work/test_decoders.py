@@ -4,8 +4,9 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mediawatchd.hashing.decoding import DecodePool
-from mediawatchd.model import PROBE, Changed, Outcome, Probed, Stamp, Task, stamp_of
+from mediawatchd.hashing import perceptual
+from mediawatchd.hashing.decoding import PROBING, DecodePool, Work
+from mediawatchd.model import FINGERPRINT, PHASH, PROBE, Changed, Outcome, Probed, Stamp, Task, stamp_of
 from mediawatchd.telemetry.heartbeat import Heartbeats
 from mediawatchd.work.decoders import Decoders
 from mediawatchd.work.queue import WorkQueue
@@ -25,13 +26,20 @@ class MadeUpPool:
     def __init__(self, deliver: Callable[[Outcome], None]) -> None:
         self._deliver = deliver
         self.tasks: list[Task] = []
+        self.works: list[Work] = []
         self.ends_in_time = True
 
     def start(self) -> None:
         pass
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: Task, work: Work) -> None:
         self.tasks.append(task)
+        self.works.append(work)
+
+    def cancel(self, wanted: Callable[[Task], bool]) -> list[Task]:
+        taken = [task for task in self.tasks if wanted(task)]
+        self.tasks = [task for task in self.tasks if not wanted(task)]
+        return taken
 
     def end(self, task: Task) -> None:
         self._deliver(Changed(task.file_id, task.stamp, task.path, None))
@@ -42,23 +50,26 @@ class MadeUpPool:
 
 class Bench:
     def __init__(self, under_way: int) -> None:
-        self.queue = WorkQueue(capacity=100, busy_limit=100)
+        changed = threading.Condition()
+        self.queue = WorkQueue(capacity=100, busy_limit=100, takers=under_way, changed=changed)
+        self.phashing = WorkQueue(capacity=100, busy_limit=100, takers=1, changed=changed)
         self.heartbeats = Heartbeats()
         self.outcomes: list[Outcome] = []
+        self.kinds: list[int] = []
         self.decoders = Decoders(
-            queue=self.queue,
+            queues={PROBE: self.queue, PHASH: self.phashing},
             pool=self._make_pool,  # type: ignore[arg-type] - made up
             deliver=self._deliver,
             heart=self.heartbeats.register("decode"),
-            under_way=under_way,
         )
 
     def _make_pool(self, deliver: Callable[[Outcome], None]) -> MadeUpPool:
         self.pool = MadeUpPool(deliver)
         return self.pool
 
-    def _deliver(self, outcomes: Sequence[Outcome]) -> None:
+    def _deliver(self, kind: int, outcomes: Sequence[Outcome]) -> None:
         self.outcomes += outcomes
+        self.kinds.append(kind)
 
 
 @contextmanager
@@ -96,6 +107,60 @@ def test_a_live_change_waits_for_no_more_than_what_is_under_way() -> None:
         assert bench.pool.tasks[1].file_id == 99
 
 
+def phash(file_id: int, lacks: int = PHASH) -> Task:
+    return task(file_id)._replace(lacks=lacks)
+
+
+def test_what_takes_long_waits_for_all_that_is_quick_and_for_a_free_process() -> None:
+    with decoding(under_way=1) as bench:
+        bench.queue.offer([task(1)])
+        wait_until(lambda: bench.pool.tasks, within=WITHIN)
+        bench.queue.offer([task(2)])
+        bench.phashing.offer([phash(11), phash(12)])
+        wait_until(lambda: len(bench.pool.tasks) == 2, within=WITHIN)
+        assert [each.file_id for each in bench.pool.tasks] == [1, 11]
+        bench.pool.end(task(1))
+        wait_until(lambda: len(bench.pool.tasks) == 3, within=WITHIN)
+        bench.pool.end(phash(11))
+        wait_until(lambda: len(bench.pool.tasks) == 4, within=WITHIN)
+        assert [each.file_id for each in bench.pool.tasks] == [1, 11, 2, 12]
+        assert bench.kinds == [PROBE, PHASH]
+
+
+def test_the_work_is_what_the_task_lacks() -> None:
+    with decoding() as bench:
+        bench.phashing.offer([phash(1, FINGERPRINT)])
+        wait_until(lambda: bench.pool.works, within=WITHIN)
+        bench.queue.offer([task(2)])
+        wait_until(lambda: len(bench.pool.works) == 2, within=WITHIN)
+    assert bench.pool.works == [Work(perceptual.attempt, FINGERPRINT, (False, True)), PROBING]
+
+
+def test_what_is_withdrawn_is_killed_or_dropped_and_may_be_offered_again() -> None:
+    with decoding() as bench:
+        bench.phashing.offer([phash(1), phash(2), phash(3)])
+        bench.queue.offer([task(4)])
+        wait_until(lambda: len(bench.pool.tasks) == 2, within=WITHIN)
+        bench.decoders.withdraw(PHASH, lambda task: task.file_id != 3)
+        wait_until(lambda: {each.file_id for each in bench.pool.tasks} == {3, 4}, within=WITHIN)
+        assert bench.decoders.current(PHASH) == b"/3.mkv"
+        assert bench.phashing.offer([phash(1), phash(3)]) == 1
+        bench.pool.end(phash(3))
+        wait_until(lambda: bench.decoders.current(PHASH) == b"/1.mkv", within=WITHIN)
+
+
+def test_a_file_that_is_probed_anew_while_it_is_hashed_is_left_for_later() -> None:
+    with decoding() as bench:
+        bench.phashing.offer([phash(1)])
+        wait_until(lambda: bench.pool.tasks, within=WITHIN)
+        bench.queue.offer([task(1)])
+        wait_until(lambda: bench.queue.statistics().held == 0, within=WITHIN)
+        assert [each.lacks for each in bench.pool.tasks] == [PHASH]
+        bench.pool.end(phash(1))
+        assert bench.queue.offer([task(1)]) == 1
+        wait_until(lambda: len(bench.pool.tasks) == 2, within=WITHIN)
+
+
 def test_what_is_decoded_shows_until_it_has_ended() -> None:
     with decoding() as bench:
         assert bench.decoders.current() is None
@@ -128,17 +193,16 @@ def test_real_processes_probe_a_real_file(tmp_path: Path) -> None:
     probed: list[Outcome] = []
     ended = threading.Event()
 
-    def deliver(outcomes: Sequence[Outcome]) -> None:
+    def deliver(_kind: int, outcomes: Sequence[Outcome]) -> None:
         probed.extend(outcomes)
         ended.set()
 
     queue = WorkQueue(capacity=10, busy_limit=2)
     decoders = Decoders(
-        queue=queue,
+        queues={PROBE: queue},
         pool=lambda each: DecodePool(workers=1, timeout_seconds=60, memory_mb=2048, deliver=each),
         deliver=deliver,
         heart=Heartbeats().register("decode"),
-        under_way=2,
     )
     decoders.start()
     try:
