@@ -340,7 +340,7 @@ class Daemon:
         self._paused = paused
         self.workers.pause(paused)
         self.workers.wake()
-        self.roots.wake()
+        self.roots.pause_changed()
         self.matcher.wake()
 
     def reload(self) -> None:

@@ -152,6 +152,12 @@ class Keeper:
             self._woken = True
             self._changed.notify_all()
 
+    def pause_changed(self) -> None:
+        """Walks may go on, or must pause: which of them are waited for is another question now."""
+        with self._changed:
+            self._looked = -1
+        self.wake()
+
     def check_root(self) -> None:
         """The mount table changed, or a person accepted what is mounted: look at the root itself again."""
         with self._changed:
@@ -279,10 +285,10 @@ class Keeper:
             self._set_verdict(Verdict("error", error.strerror or str(error), "Check the disk; it is tried again."))
             self._refuse_walks()
             return False
-        marks = [self.walks.first_mark(paused=self._is_paused())]
-        if self._walker.request is not None:
-            marks.append(self._walker.request.mark)
         with self._changed:
+            marks = [self.walks.first_mark(paused=self._is_paused())]
+            if self._walker.request is not None:
+                marks.append(self._walker.request.mark)
             self._looked = min([mark, *(each - 1 for each in marks if each is not None)])
             self._changed.notify_all()
         return busy

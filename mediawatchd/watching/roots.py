@@ -159,10 +159,10 @@ class Roots:
                 return keeper
         raise Refused(404, "unknown_root", "that is not a configured root", hint="`mediawatchctl status` lists them.")
 
-    def wake(self) -> None:
+    def pause_changed(self) -> None:
         """Walks may go on, or must pause."""
         for keeper in self._all():
-            keeper.wake()
+            keeper.pause_changed()
 
     def mounts_changed(self, _old: Table, _new: Table) -> None:
         for keeper in self._all():

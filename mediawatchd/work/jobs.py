@@ -247,7 +247,13 @@ class Jobs:
                 self._progress.notify_all()
 
     def _carry_out(self, job: _Running) -> tuple[JobState, str | None]:
-        error = None if job.cancelled.is_set() else job.errand.begin()
+        error = None
+        try:
+            if not job.cancelled.is_set():
+                error = job.errand.begin()
+        except JobFailed:
+            if not job.cancelled.is_set():  # what was cut off has not failed
+                raise
         if job.cancelled.is_set():
             return "cancelled", None
         # Everything that was begun is in the catalog once this call is through.

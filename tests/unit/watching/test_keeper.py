@@ -303,9 +303,27 @@ def test_pause_holds_walks_back_and_lets_hints_through(parts: Rooted, root: byte
     assert {root + b"films/new.mkv", root + b"more/d.mkv"} <= parts.present()
     assert not request.done.is_set()
     parts.is_paused = False
-    parts.roots.wake()
+    parts.roots.pause_changed()
     assert request.done.wait(WITHIN)
     assert request.error is None
+
+
+def test_what_a_pause_held_back_is_waited_for_as_soon_as_it_ends(
+    parts: Rooted, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A sync right after a resume asked before the root's thread had woken, and found nothing that was due.
+    keeper = parts.keeper(root)
+    parts.is_paused = True
+    request = keeper.ask_for_walk(root, "reconcile")
+    assert keeper.wait_until_looked(request.mark, WITHIN)
+    parts.is_paused = False
+    with monkeypatch.context() as asleep:
+        asleep.setattr(keeper, "wake", lambda: None)
+        parts.roots.pause_changed()
+        assert not keeper.wait_until_looked(request.mark, 0)
+    keeper.wake()
+    assert keeper.wait_until_looked(request.mark, WITHIN)
+    assert request.done.is_set()
 
 
 def test_pause_interrupts_a_walk_and_closes_what_it_had_open(parts: Rooted, root: bytes, gate: Gate) -> None:
@@ -318,7 +336,7 @@ def test_pause_interrupts_a_walk_and_closes_what_it_had_open(parts: Rooted, root
     wait_until(lambda: not open_below(root), within=WITHIN)
     assert not request.done.is_set()
     parts.is_paused = False
-    parts.roots.wake()
+    parts.roots.pause_changed()
     assert request.done.wait(WITHIN)
 
 
@@ -360,7 +378,7 @@ def test_a_walk_is_handed_on_when_the_roots_are_configured_anew(parts: Rooted, r
     parts.keep(root, ignore=["c.mp3"])
     assert not request.done.is_set()
     parts.is_paused = False
-    parts.roots.wake()
+    parts.roots.pause_changed()
     assert request.done.wait(WITHIN)
     assert request.error is None
 

@@ -263,6 +263,13 @@ def test_a_job_cancelled_while_it_walks_ends_though_its_walk_has_not(one: Bench)
     assert not one.walks[0].done.is_set()
 
 
+def test_a_job_whose_walks_end_as_it_is_cancelled_has_not_failed(one: Bench) -> None:
+    job = one.start()
+    one.jobs.cancel(job.id)
+    one.walks[0].end("cancelled")
+    assert (one.ended(job).state, one.ended(job).error) == ("cancelled", None)
+
+
 def test_a_job_cancelled_while_it_hashes_keeps_what_is_done(one: Bench) -> None:
     first, _second = one.parts.found(MEDIA, b"a.mkv", b"b.mkv")
     job = one.start()
