@@ -37,6 +37,7 @@ MediaType = Literal["video", "vr", "audio"]
 RootState = Literal["online", "offline", "replaced", "error"]
 JobKind = Literal["scan", "phash"]
 JobState = Literal["queued", "running", "stopping", "done", "failed", "cancelled"]
+SimilarVerdict = Literal["duplicate", "probable", "contained"]
 Reason = Literal["permission", "io", "vanished", "decode", "timeout", "memory", "crash", "not_media"]
 
 # The bits of `lacks`.

@@ -18,7 +18,7 @@ from mediawatchd.telemetry.heartbeat import Heartbeats
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mediawatchd.control.application import Application
 
@@ -105,6 +105,19 @@ class FakeOperations:
 
     def file(self, path: bytes) -> Json:
         return self._note("file", path)
+
+    def online(self) -> frozenset[int]:
+        return frozenset([1])
+
+    def dismiss(self, a: bytes, b: bytes) -> Json:
+        return self._note("dismiss", a, b)
+
+    def verify(self, key: tuple[int, bytes], is_given_up: Callable[[], bool]) -> Json:
+        self._note("verify", key)
+        return {"given_up": is_given_up()}
+
+    def undismiss(self, a: bytes, b: bytes) -> Json:
+        return self._note("undismiss", a, b)
 
     def sync(self, timeout_seconds: float, walk: bool) -> Json:
         return self._note("sync", timeout_seconds, walk)

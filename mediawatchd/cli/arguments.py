@@ -124,6 +124,7 @@ def _add_catalog(add: Any) -> None:
     )
     show = add("show", "show what is known of one file, and why it is in its state", "mediawatchctl show films/a.mkv")
     show.add_argument("path", metavar="PATH", type=_path, help="a file inside a root, present or missing")
+    _add_copies(add)
     events = add(
         "events",
         "print what happens to the files, as it happens",
@@ -131,6 +132,44 @@ def _add_catalog(add: Any) -> None:
         more="Ends with Ctrl-C.",
     )
     events.add_argument("--since", metavar="SEQ", type=int, help="begin after the event of this number")
+
+
+def _add_copies(add: Any) -> None:
+    duplicates = add(
+        "duplicates",
+        "list files with the same content, and which to keep",
+        "mediawatchctl duplicates --verify /srv/films",
+        more="They have the same size and quick hash; with --verify, the same bytes. Nothing is ever deleted.",
+    )
+    duplicates.add_argument(
+        "path", metavar="PATH", nargs="?", type=_path, help="only groups with a path in this file or folder"
+    )
+    duplicates.add_argument("--verify", action="store_true", help="compare all bytes first; this reads the files")
+    _add_entries(duplicates)
+    similar = add(
+        "similar",
+        "list videos that look alike, with the evidence and which to keep",
+        "mediawatchctl similar --groups /srv/films",
+        more="What looks alike is known once `phash` has hashed the videos. Nothing is ever deleted.",
+    )
+    similar.add_argument("path", metavar="PATH", nargs="?", type=_path, help="only what this file or folder is part of")
+    similar.add_argument("--groups", action="store_true", help="groups around the copy to keep instead of pairs")
+    similar.add_argument("--threshold", metavar="N", type=_bits, help="only pairs at most N of 256 bits apart")
+    similar.add_argument("--dismissed", action="store_true", help="the pairs that were dismissed")
+    _add_entries(similar)
+    for name, summary in (
+        ("dismiss", "remember that two files are no copies of each other"),
+        ("undismiss", "take a dismissal back"),
+    ):
+        judged = add(name, summary, f"mediawatchctl {name} films/a.mkv films/b.mkv")
+        judged.add_argument("a", metavar="A", type=_path, help="a file")
+        judged.add_argument("b", metavar="B", type=_path, help="another file")
+
+
+def _add_entries(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--limit", metavar="N", type=_limit, help="print at most N, 0 for all (100 on a terminal, else all)"
+    )
 
 
 def _add_steering(add: Any) -> None:
@@ -186,6 +225,12 @@ def _path(text: str) -> bytes:
 def _limit(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError("a whole number, 0 for no limit")
+    return int(text)
+
+
+def _bits(text: str) -> int:
+    if not text.isdecimal() or int(text) > 256:
+        raise argparse.ArgumentTypeError("a whole number of bits from 0 to 256")
     return int(text)
 
 

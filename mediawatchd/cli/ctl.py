@@ -29,6 +29,8 @@ MODULES = {
     **dict.fromkeys(("status", "version"), "status"),
     **dict.fromkeys(("scan", "phash", "jobs", "job", "cancel"), "jobs"),
     **dict.fromkeys(("files", "show"), "files"),
+    **dict.fromkeys(("similar", "dismiss", "undismiss"), "similar"),
+    "duplicates": "duplicates",
     "events": "events",
     **dict.fromkeys(
         ("sync", "pause", "resume", "reload", "accept-root", "confirm-missing", "forget"),

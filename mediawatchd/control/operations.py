@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mediawatchd import __version__
 from mediawatchd import config as configuration
+from mediawatchd.catalog import browse, missing, offers, similar
 from mediawatchd.catalog import known as known_paths
-from mediawatchd.catalog import missing, offers
 from mediawatchd.catalog import roots as root_rows
 from mediawatchd.catalog.browse import path_fields
 from mediawatchd.catalog.database import SQLITE_VERSION
 from mediawatchd.catalog.jobs import covers
+from mediawatchd.catalog.matching import count_unmatched
 from mediawatchd.catalog.totals import FIELDS
+from mediawatchd.control.duplicates import Verifier
 from mediawatchd.control.explaining import explain
 from mediawatchd.errors import Refused
+from mediawatchd.model import MAX_INTEGER
+from mediawatchd.paths import printable
+from mediawatchd.similarity.matcher import SCORE_VERSION
 from mediawatchd.work.progress import iso_time, job_fields, path_lists
 
 if TYPE_CHECKING:
@@ -85,6 +90,7 @@ class Operations:
         self._jobs = jobs
         self._sync = sync
         self._feed = feed
+        self._verifier = Verifier(reader=database.reader, writer=writer, online=roots.online)
 
     def version(self) -> dict[str, Any]:
         return {"version": __version__, "python": platform.python_version(), "sqlite": SQLITE_VERSION}
@@ -96,6 +102,7 @@ class Operations:
             totals = self._roots.totals(connection)
             rows = root_rows.load_roots(connection)
             settling = offers.settling(connection, now_ns)
+            unmatched = count_unmatched(connection, SCORE_VERSION, MAX_INTEGER)
         whole = {field: sum(each[field] for each in totals.values()) for field in FIELDS}
         queues = [queue.statistics() for queue in self._steering.queues.values()]
         troubles = self._steering.troubles()
@@ -116,6 +123,7 @@ class Operations:
                 "pending_probe": whole["pending_probe"],
                 "phashed": whole["phashed"],
                 "pending_phash": whole["pending_phash"],
+                "pending_match": unmatched,
                 "missing": whole["missing"],
                 "problems": whole["problems"],
             },
@@ -229,6 +237,39 @@ class Operations:
 
     def file(self, path: bytes) -> dict[str, Any]:
         return explain(self._database, self._roots, self._steering.rules, path, paused=self._steering.is_paused())
+
+    def online(self) -> frozenset[int]:
+        """The ids of the roots that are there."""
+        return self._roots.online()
+
+    def dismiss(self, a: bytes, b: bytes) -> dict[str, Any]:
+        """Remember that two files are no copies of each other."""
+        return self._judge("dismissed", similar.dismiss, a, b)
+
+    def undismiss(self, a: bytes, b: bytes) -> dict[str, Any]:
+        return self._judge("undismissed", similar.undismiss, a, b)
+
+    def verify(self, key: tuple[int, bytes], is_given_up: Callable[[], bool]) -> dict[str, Any]:
+        """Compare the bytes of all files of a size and quick hash."""
+        return self._verifier.verify(key, is_given_up=is_given_up)
+
+    def _judge(self, status: str, judge: Callable[[Transaction, int, int], bool], a: bytes, b: bytes) -> dict[str, Any]:
+        with self._database.reader() as connection:
+            ids = [(path, browse.id_at(connection, path)) for path in (a, b)]
+        known = [file_id for _, file_id in ids if file_id is not None]
+        if len(known) < 2:
+            unknown = [path for path, file_id in ids if file_id is None]
+            raise Refused(
+                404,
+                "not_found",
+                f"the catalog knows no file {' and no file '.join(map(printable, unknown))}",
+                hint="`mediawatchctl show PATH` says why.",
+            )
+        one, other = known
+        if one == other:
+            raise Refused(400, "bad_value", "both paths are the same file")
+        changed = self._writer.ask(lambda tx: judge(tx, one, other))
+        return {"status": status, "changed": changed, **path_fields("a", a), **path_fields("b", b)}
 
     def sync(self, timeout_seconds: float, walk: bool) -> dict[str, Any]:
         return self._sync.wait(timeout_seconds, walk=walk, is_paused=self._steering.is_paused)

@@ -14,12 +14,14 @@ from flask import Response
 
 from mediawatchd.catalog import browse, events
 from mediawatchd.control import answers
-from mediawatchd.control.streams import LOOK_SECONDS, EventStream, ListStream, stopping
+from mediawatchd.control.comparing import Comparing
+from mediawatchd.control.lists import DEFAULT_LIMIT, MOST_ITEMS, bad_cursor, listed, streamed
+from mediawatchd.control.streams import LOOK_SECONDS, EventStream, stopping
 from mediawatchd.errors import Refused
 from mediawatchd.model import MAX_INTEGER, MediaType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from mediawatchd.catalog.browse import Reader
     from mediawatchd.control.application import Operations
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     Answer = Mapping[str, Any] | Response
     Handler = Callable[..., Answer]
 
-DEFAULT_LIMIT = 100
-MOST_ITEMS = 10_000
 DEFAULT_WAIT_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 86_400.0
 
@@ -56,6 +56,7 @@ class Routes:
     def __init__(self, *, operations: Operations, reader: Reader) -> None:
         self._operations = operations
         self._reader = reader
+        self._comparing = Comparing(operations=operations, reader=reader)
 
     def reading(self) -> dict[str, Handler]:
         """The calls by GET, by their routes."""
@@ -71,6 +72,8 @@ class Routes:
             "/api/jobs/<job>/wait": self._wait,
             "/api/files": self._files,
             "/api/file": self._file,
+            "/api/duplicates": self._comparing.duplicates,
+            "/api/similar": self._comparing.similar,
             "/api/history": self._history,
             "/api/events": self._events,
             "/metrics": self._metrics,
@@ -86,6 +89,9 @@ class Routes:
             "/api/hash": self._hash,
             "/api/hash/stop": _stop(operations.stop_hash),
             "/api/jobs/<job>/cancel": self._cancel,
+            "/api/duplicates/verify": self._comparing.verify,
+            "/api/similar/dismiss": self._comparing.dismiss,
+            "/api/similar/undismiss": self._comparing.undismiss,
             "/api/sync": self._sync,
             "/api/pause": _plain(operations.pause),
             "/api/resume": _plain(operations.resume),
@@ -107,7 +113,7 @@ class Routes:
         if ask.wants_ndjson:
             return Response(answers.lines(jobs[:limit]), mimetype=answers.NDJSON)
         shown = jobs[: limit or DEFAULT_LIMIT]
-        return _list(shown, str(shown[-1]["id"]) if len(shown) < len(jobs) else None)
+        return listed(shown, str(shown[-1]["id"]) if len(shown) < len(jobs) else None)
 
     def _job(self, ask: Ask, job: str) -> Answer:
         ask.finish()
@@ -165,12 +171,12 @@ class Routes:
         ask.finish()
         try:
             if ask.wants_ndjson:
-                return _streamed(ask, browse.stream(self._reader, selection, order, limit=limit, after=after))
+                return streamed(ask, browse.stream(self._reader, selection, order, limit=limit, after=after))
             with self._reader() as connection:
                 files, onward = browse.page(connection, selection, order, limit=limit or DEFAULT_LIMIT, after=after)
         except browse.BadCursor as error:
-            raise _bad_cursor(str(error)) from None
-        return _list(files, onward)
+            raise bad_cursor(str(error)) from None
+        return listed(files, onward)
 
     def _file(self, ask: Ask) -> Answer:
         path = ask.query.required_path("path")
@@ -187,10 +193,10 @@ class Routes:
         after = _number_cursor(ask.query)
         ask.finish()
         if ask.wants_ndjson:
-            return _streamed(ask, events.stream(self._reader, period, limit=limit, after=after))
+            return streamed(ask, events.stream(self._reader, period, limit=limit, after=after))
         with self._reader() as connection:
             found, onward = events.history(connection, period, limit=limit or DEFAULT_LIMIT, after=after)
-        return _list(found, None if onward is None else str(onward))
+        return listed(found, None if onward is None else str(onward))
 
     def _events(self, ask: Ask) -> Answer:
         since = ask.query.whole_number("since")
@@ -266,23 +272,6 @@ def _of_root(operation: Callable[[bytes], Mapping[str, Any]]) -> Handler:
     return handle
 
 
-def _list(items: Sequence[Mapping[str, Any]], onward: str | None) -> Answer:
-    return {"items": items, "next": onward}
-
-
-def _streamed(ask: Ask, pages: Generator[Sequence[Mapping[str, Any]]]) -> Answer:
-    """A list as NDJSON. Its first page is read here, so that what is wrong with the request is still refused."""
-    if ask.only_head:
-        return Response(mimetype=answers.NDJSON)
-    call = ask.caller.long_calls.enter()
-    try:
-        first = next(pages, [])
-    except BaseException:
-        call.leave()
-        raise
-    return Response(ListStream(first=first, pages=pages, call=call), mimetype=answers.NDJSON)
-
-
 def _job_id(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < len(str(MAX_INTEGER))):
         raise Refused(404, "not_found", "there is no such job", hint="GET /api/jobs lists them.")
@@ -294,9 +283,5 @@ def _number_cursor(query: Query) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < len(str(MAX_INTEGER))):
-        raise _bad_cursor("this is no cursor of a list")
+        raise bad_cursor("this is no cursor of a list")
     return int(text)
-
-
-def _bad_cursor(text: str) -> Refused:
-    return Refused(400, "bad_cursor", text, hint="Pass `next` of the page before unchanged, in the same order.")

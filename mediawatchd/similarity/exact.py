@@ -1,44 +1,45 @@
-"""Groups of files with the same size and quick hash. The bytes between head and tail are not compared here.
+"""Groups of files with the same size and quick hash, split where their bytes were compared and differ.
 
-Works on a stream of rows: a million files need no more memory than the largest group.
+Works on the files of one quick hash at a time and reads none of them.
 """
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.similarity.keep import Kept, keep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from mediawatchd.similarity.keep import Copy
 
 
 class Exact(NamedTuple):
-    """Files that are the same as far as the quick hash tells, and which to keep."""
+    """Files that are the same as far as is known, and which to keep; `verified`: all their bytes were compared."""
 
-    quick_hash: bytes
-    file_size: int
     kept: Kept
+    verified: bool
 
 
-def exact_groups(rows: Iterable[tuple[bytes, Copy]]) -> Iterator[Exact]:
-    """From (quick hash, copy) in the order of (size, quick hash), at which it raises ValueError if it is not.
+def exact_groups(members: Iterable[tuple[Copy, int | None]]) -> list[Exact]:
+    """Of all files with one size and quick hash, each with the number of its content.
 
-    Paths of a single file are no group, and neither are empty files: there is nothing to gain.
+    Equal numbers mean equal bytes, others different ones; None: not compared. What was not compared is counted
+    with the first content. Paths of a single file are no group, and neither are empty files: there is nothing to gain.
     """
-    last: tuple[int, bytes] | None = None
-    for key, members in groupby(rows, key=lambda row: (row[1].size_bytes, row[0])):
-        if last is not None and key <= last:
-            raise ValueError("rows are not in the order of size and quick hash")
-        last = key
-        size, quick_hash = key
-        copies = [copy for _, copy in members]
-        if size == 0 or len(copies) < 2:
+    contents: dict[int, list[Copy]] = {}
+    uncompared: list[Copy] = []
+    for copy, content in members:
+        (uncompared if content is None else contents.setdefault(content, [])).append(copy)
+    groups = [copies for _, copies in sorted(contents.items())] or [[]]
+    groups[0] += uncompared
+    found = []
+    for number, copies in enumerate(groups):
+        if len(copies) < 2 or copies[0].size_bytes == 0:
             continue
         kept = keep(copies)
         # All paths in one tuple of links: a single file.
         if kept.hard_links != (tuple(copy.file_id for copy in kept.copies),):
-            yield Exact(quick_hash, size, kept)
+            found.append(Exact(kept, verified=not (number == 0 and uncompared)))
+    return found

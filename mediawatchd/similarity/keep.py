@@ -1,6 +1,7 @@
 """Which of several copies to keep, and why. It is a proposal: nothing is ever deleted.
 
-The picture with most pixels, then the highest bitrate, then the copy that was there first.
+A copy with sound before one without: nobody wants the last sound gone. Then the picture with most pixels, then the
+highest bitrate, then the copy that was there first.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Copy(NamedTuple):
     filesystem_id: int | None = None
     inode: int | None = None
     links: int | None = None
+    has_sound: bool = False
 
     @property
     def pixels(self) -> int:
@@ -47,7 +49,11 @@ class Kept(NamedTuple):
 
 def best_first(copies: Iterable[Copy]) -> list[Copy]:
     """The same copies in the same order, whatever order they came in."""
-    return sorted(copies, key=lambda copy: (-copy.pixels, -(copy.bitrate or 0), copy.first_seen, copy.file_id))
+    return sorted(copies, key=_rank)
+
+
+def _rank(copy: Copy) -> tuple[float, ...]:
+    return (not copy.has_sound, -copy.pixels, -(copy.bitrate or 0), copy.first_seen, copy.file_id)
 
 
 def keep(copies: Iterable[Copy]) -> Kept:
@@ -58,7 +64,7 @@ def keep(copies: Iterable[Copy]) -> Kept:
         ordered[0].file_id,
         _reason(files),
         tuple(ordered),
-        sum(_freed_bytes(paths) for paths in files[1:]),
+        sum(freed_bytes(paths) for paths in files[1:]),
         tuple(tuple(copy.file_id for copy in paths) for paths in files if len(paths) > 1),
     )
 
@@ -73,7 +79,7 @@ def same_files(copies: Iterable[Copy]) -> list[list[Copy]]:
     return list(files.values())
 
 
-def _freed_bytes(paths: Sequence[Copy]) -> int:
+def freed_bytes(paths: Sequence[Copy]) -> int:
     """What removing all these paths of one file frees: nothing while it has a path elsewhere."""
     return paths[0].size_bytes if (paths[0].links or 1) <= len(paths) else 0
 
@@ -82,14 +88,20 @@ def _reason(files: Sequence[Sequence[Copy]]) -> str:
     if len(files) == 1:
         return "one file"
     best, next_best = files[0][0], files[1][0]
+    if best.has_sound != next_best.has_sound:
+        return "sound: the next has none"
     if best.pixels != next_best.pixels:
         if not next_best.pixels:
             return f"resolution: {best.width}x{best.height}, the next is not known"
         return f"resolution: {best.width}x{best.height}, the next has {next_best.width}x{next_best.height}"
     if (best.bitrate or 0) != (next_best.bitrate or 0):
         if not next_best.bitrate:
-            return f"bitrate: {best.bitrate} bit/s, the next is not known"
-        return f"bitrate: {best.bitrate} bit/s, the next has {next_best.bitrate} bit/s"
+            return f"bitrate: {_kilo(best.bitrate)} kbit/s, the next is not known"
+        return f"bitrate: {_kilo(best.bitrate)} kbit/s, the next has {_kilo(next_best.bitrate)} kbit/s"
     if best.first_seen != next_best.first_seen:
         return "age: seen before the others"
-    return "all alike: the lowest id"
+    return "all alike"
+
+
+def _kilo(bitrate: int | None) -> str:
+    return f"{(bitrate or 0) / 1000:.0f}"

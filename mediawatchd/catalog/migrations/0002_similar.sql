@@ -65,3 +65,14 @@ CREATE TABLE dismissed_pairs (  -- a person's "not a duplicate"
     CHECK (a_id < b_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX dismissed_pairs_b ON dismissed_pairs (b_id);
+
+-- Files that were compared byte for byte with all others of their size and quick hash. Within these, equal numbers mean
+-- equal bytes and others do not; it holds for as long as the stamp is the one that the file was read under.
+CREATE TABLE compared_files (
+    file_id INTEGER PRIMARY KEY REFERENCES media_files (id) ON DELETE CASCADE,
+    content INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER,
+    inode INTEGER
+) STRICT;

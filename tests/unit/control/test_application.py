@@ -28,6 +28,9 @@ CHANGING = [
     "/api/hash",
     "/api/hash/stop",
     "/api/jobs/3/cancel",
+    "/api/duplicates/verify",
+    "/api/similar/dismiss",
+    "/api/similar/undismiss",
     "/api/sync",
     "/api/pause",
     "/api/resume",
@@ -47,6 +50,8 @@ READING = [
     "/api/jobs/3/wait",
     "/api/files",
     "/api/file",
+    "/api/duplicates",
+    "/api/similar",
     "/api/history",
     "/api/events",
     "/metrics",
@@ -126,6 +131,8 @@ def test_reading_calls_reach_their_operation(setting: Setting, target: str, call
         ("/api/hash/stop", {"job": 7}, ("stop_hash", 7)),
         ("/api/scan/stop", {"job": 7}, ("stop_scan", 7)),
         ("/api/jobs/7/cancel", b" ", ("cancel_job", 7)),
+        ("/api/similar/dismiss", {"a": "/a", "b_b64": "L/8="}, ("dismiss", b"/a", b"/\xff")),
+        ("/api/similar/undismiss", {"a": "/a", "b": "/b"}, ("undismiss", b"/a", b"/b")),
         ("/api/sync", b"", ("sync", 60.0, False)),
         ("/api/sync", {"timeout": 2.5, "walk": True}, ("sync", 2.5, True)),
         ("/api/sync", {"timeout": 0}, ("sync", 0.0, False)),
@@ -153,7 +160,7 @@ def test_every_reading_call_names_unknown_fields(setting: Setting, target: str) 
 
 @pytest.mark.parametrize("target", CHANGING)
 def test_every_changing_call_names_unknown_fields(setting: Setting, target: str) -> None:
-    given = {"path": "/x"} if "roots" in target else {}
+    given = {"path": "/x"} if "roots" in target else {"a": "/x", "b": "/y"} if "dismiss" in target else {}
     body = refused(setting.ask("POST", target, {**given, "scan_dir": ["/x"]}), 400, "unknown_field")
     assert body["error"].endswith("scan_dir")
     refused(setting.ask("POST", f"{target}?force=true", given), 400, "unknown_field")

@@ -311,3 +311,17 @@ def test_an_unknown_job(bench: Bench) -> None:
         assert refused(ask, 99).status == 404
     assert refused(bench.operations.wait_job, 99, 0.1).status == 404
     assert bench.operations.jobs() == []
+
+
+def test_a_verdict_is_about_two_files_that_the_catalog_knows(bench: Bench) -> None:
+    a, b = bench.root + b"a.mkv", bench.root + b"b.mkv"
+    assert bench.operations.dismiss(a, b) == {
+        "status": "dismissed", "changed": True, "a": os.fsdecode(a), "a_b64": None, "b": os.fsdecode(b), "b_b64": None,
+    }  # fmt: skip
+    assert not bench.operations.dismiss(b, a)["changed"]
+    assert bench.operations.undismiss(b, a)["changed"]
+    assert not bench.operations.undismiss(a, b)["changed"]
+    for one, other in ((a, b"/nothing"), (b"/nothing", b)):
+        refusal = refused(bench.operations.dismiss, one, other)
+        assert (refusal.status, "/nothing" in str(refusal)) == (404, True)
+    assert refused(bench.operations.dismiss, a, a).status == 400

@@ -8,21 +8,24 @@ import pytest
 from mediawatchd.similarity.exact import exact_groups
 from mediawatchd.similarity.keep import Copy, keep
 
-FULL = Copy(1, 1000, 50.0, width=1920, height=1080, bitrate=4000, filesystem_id=1, inode=11, links=1)
+FULL = Copy(1, 1000, 50.0, width=1920, height=1080, bitrate=4_000_000, filesystem_id=1, inode=11, links=1)
 
 
 @pytest.mark.parametrize(
     ("better", "worse", "reason"),
     [
-        ({"width": 3840}, {"bitrate": 9000, "first_seen": 1.0}, "resolution: 3840x1080, the next has 1920x1080"),
-        ({}, {"width": None, "bitrate": 9000}, "resolution: 1920x1080, the next is not known"),
-        ({"bitrate": 4001}, {"first_seen": 1.0}, "bitrate: 4001 bit/s, the next has 4000 bit/s"),
-        ({}, {"bitrate": None, "first_seen": 1.0}, "bitrate: 4000 bit/s, the next is not known"),
+        ({"has_sound": True}, {"width": 3840, "bitrate": 9_000_000, "first_seen": 1.0}, "sound: the next has none"),
+        ({"width": 3840}, {"bitrate": 9_000_000, "first_seen": 1.0}, "resolution: 3840x1080, the next has 1920x1080"),
+        ({}, {"width": None, "bitrate": 9_000_000}, "resolution: 1920x1080, the next is not known"),
+        ({"bitrate": 4_001_000}, {"first_seen": 1.0}, "bitrate: 4001 kbit/s, the next has 4000 kbit/s"),
+        ({}, {"bitrate": None, "first_seen": 1.0}, "bitrate: 4000 kbit/s, the next is not known"),
         ({"first_seen": 49.0}, {}, "age: seen before the others"),
-        ({}, {}, "all alike: the lowest id"),
+        ({}, {}, "all alike"),
     ],
 )
-def test_resolution_then_bitrate_then_age(better: dict[str, Any], worse: dict[str, Any], reason: str) -> None:
+def test_sound_then_resolution_then_bitrate_then_age(
+    better: dict[str, Any], worse: dict[str, Any], reason: str
+) -> None:
     copies = [FULL._replace(**better), FULL._replace(file_id=2, inode=12, **worse)]
 
     for order in itertools.permutations(copies):
@@ -63,27 +66,37 @@ def test_a_file_with_a_path_elsewhere_frees_nothing() -> None:
     assert keep([FULL, FULL._replace(file_id=2, inode=12, links=2)]).reclaimable_bytes == 0
 
 
-def test_exact_groups_have_one_size_and_one_quick_hash() -> None:
-    copies = [
-        FULL._replace(file_id=number, inode=number, size_bytes=size)
-        for number, size in enumerate([0, 0, 5, 9, 9, 9, 9])
-    ]
-    rows = list(zip([b"e", b"e", b"c", b"a", b"a", b"c", b"c"], copies, strict=True))
-
-    found = [(group.file_size, group.quick_hash, group.kept.copies) for group in exact_groups(rows)]
-
-    assert found == [(9, b"a", tuple(copies[3:5])), (9, b"c", tuple(copies[5:7]))]
-
-
 def test_links_alone_are_no_exact_group() -> None:
     link = FULL._replace(file_id=2)
     copy = FULL._replace(file_id=3, inode=12)
 
-    assert list(exact_groups([(b"a", FULL), (b"a", link)])) == []
-    (group,) = exact_groups([(b"a", FULL), (b"a", link), (b"a", copy)])
-    assert group.kept.hard_links == ((1, 2),)
+    assert exact_groups([(FULL, None), (link, 5)]) == []
+    (group,) = exact_groups([(FULL, None), (link, None), (copy, None)])
+    assert (group.kept.hard_links, group.verified) == (((1, 2),), False)
 
 
-def test_rows_out_of_order_are_refused() -> None:
-    with pytest.raises(ValueError, match="order"):
-        list(exact_groups([(b"b", FULL), (b"a", FULL)]))
+def test_empty_files_and_single_ones_are_no_exact_group() -> None:
+    nothing = FULL._replace(size_bytes=0)
+
+    assert exact_groups([(nothing, None), (nothing._replace(file_id=2, inode=12), None)]) == []
+    assert exact_groups([(FULL, None)]) == []
+    assert exact_groups([]) == []
+
+
+@pytest.mark.parametrize(
+    ("contents", "groups"),
+    [
+        ([7, 7, 7], [([1, 2, 3], True)]),
+        ([7, 8, 7], [([1, 3], True)]),
+        ([7, 8, 9], []),
+        ([None, 7, 7], [([1, 2, 3], False)]),
+        ([8, 8, 7, 7], [([3, 4], True), ([1, 2], True)]),
+        ([8, 8, 7, None], [([3, 4], False), ([1, 2], True)]),
+    ],
+)
+def test_files_that_were_compared_and_differ_are_no_copies(contents: list[int | None], groups: list[Any]) -> None:
+    copies = [FULL._replace(file_id=number, inode=number) for number in range(1, len(contents) + 1)]
+
+    found = exact_groups(zip(copies, contents, strict=True))
+
+    assert [([copy.file_id for copy in group.kept.copies], group.verified) for group in found] == groups
