@@ -314,7 +314,7 @@ def test_an_unknown_job(bench: Bench) -> None:
 
 
 def test_a_verdict_is_about_two_files_that_the_catalog_knows(bench: Bench) -> None:
-    a, b = bench.root + b"a.mkv", bench.root + b"b.mkv"
+    a, b = bench.root + b"a.mkv", bench.root + b"b.mp3"
     assert bench.operations.dismiss(a, b) == {
         "status": "dismissed", "changed": True, "a": os.fsdecode(a), "a_b64": None, "b": os.fsdecode(b), "b_b64": None,
     }  # fmt: skip
