@@ -51,6 +51,22 @@ def test_scan_starts_and_says_how_to_wait(daemon: FakeDaemon, run: Callable[...,
     assert json.loads(run("--json", "scan").out) == {"status": "started", "job": 12}
 
 
+def test_phash_starts_over_files_too_and_hashes_again_by_force(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
+    daemon.on("POST", "/api/hash", answer(202, {"status": "started", "job": 12}))
+    outcome = run("phash", "/srv/a.mkv")
+    assert outcome == (0, "phash 12 started\n", "`mediawatchctl job 12 --wait` waits for its end\n")
+    run("phash", "--force", "/srv/a.mkv")
+    run("phash")
+    bodies = [request.body for request in daemon.requests]
+    assert bodies == [{"scan_dirs": ["/srv/a.mkv"]}, {"force": True, "scan_dirs": ["/srv/a.mkv"]}, {}]
+
+
+def test_a_phash_job_that_runs_already_is_named_as_such(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
+    daemon.on("POST", "/api/hash", refusal(409, "already_running", "phash 12 runs here already", job=12))
+    outcome = run("phash")
+    assert (outcome.status, "phash 12 is running already" in outcome.err) == (1, True)
+
+
 def test_hints_name_a_socket_that_was_named(
     daemon: FakeDaemon, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:

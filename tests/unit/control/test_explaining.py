@@ -10,7 +10,7 @@ import pytest
 from mediawatchd.config import FileExtensions
 from mediawatchd.control.explaining import explain
 from mediawatchd.errors import Refused
-from mediawatchd.model import PROBE, SECOND
+from mediawatchd.model import PHASH, PROBE, SECOND
 from mediawatchd.watching.rules import Rules
 from tests.parts import WITHIN
 from tests.rooted import Rooted, rooted
@@ -98,6 +98,17 @@ def test_a_lasting_problem_says_what_can_be_done(bench: Bench) -> None:
     told = bench.explain()
     assert told["state"] == "problem"
     assert told["why"].endswith("not tried again until it changes or a scan is asked for.")
+
+
+def test_what_is_wanted_of_a_video_is_waited_for_and_what_is_not_is_not(bench: Bench) -> None:
+    bench.change(lacks=PHASH)
+    assert (bench.explain()["state"], bench.explain()["fingerprint"]) == ("ready", False)
+    bench.change(wanted=PHASH)
+    assert bench.explain()["state"] == "queued"
+    bench.parts.failed(bench.file_id, lacks=PHASH)
+    assert "It is tried again in " in bench.explain()["why"]
+    bench.change(wanted=0)
+    assert bench.explain()["why"].endswith("until it changes or a phash is asked for.")
 
 
 def test_offline(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mediawatchd.model import ASKED, LIVE, QUICK_HASH, WALKED, Stamp, Task
-from mediawatchd.work.queue import WorkQueue
+from mediawatchd.work.queue import WorkQueue, take_first
 from tests.wait import wait_until
 
 if TYPE_CHECKING:
@@ -171,3 +171,45 @@ def test_statistics(queue: WorkQueue) -> None:
     queue.done(1)
     queue.release([1])
     assert queue.statistics()[:4] == (1, 5, 2, 0)
+
+
+def test_no_more_than_its_takers_are_at_work_whatever_the_file_systems() -> None:
+    queue = WorkQueue(capacity=5, busy_limit=2, takers=2)
+    queue.offer([task(1, filesystem=1), task(2, filesystem=2), task(3, filesystem=3)])
+    assert [ids(queue.take(1)), ids(queue.take(1))] == [[1], [2]]
+    waiting = taking(queue)
+    assert not waiting.done()
+    queue.done(2)
+    assert ids(waiting.result(WITHIN)) == [3]
+
+
+def test_of_queues_with_the_same_takers_the_first_goes_first() -> None:
+    changed = threading.Condition()
+    first, second = (WorkQueue(capacity=5, busy_limit=1, changed=changed) for _ in range(2))
+    second.offer([task(11), task(12)])
+    first.offer([task(1), task(2)])
+    assert take_first([first, second], 1) == (first, [task(1)])
+    assert take_first([first, second], 1) == (second, [task(11)]), "the first has nothing that may be taken now"
+    first.done(1)
+    assert take_first([first, second], 1) == (first, [task(2)])
+
+
+def test_who_waits_for_several_queues_hears_of_each_and_of_their_end() -> None:
+    changed = threading.Condition()
+    first, second = (WorkQueue(capacity=5, busy_limit=1, changed=changed) for _ in range(2))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(take_first, [first, second], 1)
+        second.offer([task(11)])
+        assert waiting.result(WITHIN)[1] == [task(11)]
+        waiting = pool.submit(take_first, [first, second], 1)
+        second.close()
+        assert waiting.result(WITHIN)[1] == []
+
+
+def test_what_is_withdrawn_leaves_its_place_and_may_be_offered_again(queue: WorkQueue) -> None:
+    queue.offer([task(1), task(2, filesystem=2), task(3), task(4, priority=LIVE)])
+    queue.withdraw(lambda task: task.file_id in {2, 3, 9})
+    assert (queue.statistics().length, queue.statistics().held, queue.room()) == (2, 2, 3)
+    assert queue.saturated() == frozenset([1])
+    assert queue.offer([task(3), task(1)]) == 1
+    assert ids(queue.take(5)) == [4, 1, 3]
