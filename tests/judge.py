@@ -1,0 +1,92 @@
+"""Compares a daemon with its disks after random changes, and remembers what the next comparison needs."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import Counter
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from tests.oracle import Witness, differences, media_files, remembered_hashes, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from tests.changes import Changer
+    from tests.running import Running
+
+
+class Judge:
+    """`away` is what `differences` takes; so is `ignored`."""
+
+    def __init__(self, daemon: Running, changer: Changer) -> None:
+        self._daemon = daemon
+        self._changer = changer
+        self._witness = Witness({})
+        self._hashes: Counter[str] = Counter()
+        self._missing: dict[int, str | None] = {}
+        self._since = 0.0
+
+    def look(self) -> None:
+        """To be called after each change."""
+        self._witness.look([*self._changer.roots, self._changer.outside])
+
+    def check(self, *, ignored: Collection[bytes] = (), judge_moves: bool = True) -> list[str]:
+        """Wait until the daemon has seen everything, then say what is wrong."""
+        wrong = [*self._synced(self._daemon.sync(walk=True))]
+        if not wrong:
+            wrong = differences(self._daemon, self._changer.roots, away=self._changer.away, ignored=ignored)
+        if not wrong:
+            wrong = [*self._remembered(ignored, judge_moves=judge_moves)]
+        if not wrong:
+            self._changer.checked()
+            self._since = time.time()
+        return wrong
+
+    def evidence(self) -> Iterator[str]:
+        """What was done since the last check, and what the daemon told of it."""
+        yield from ("", "What was done:", *self._changer.log, "", "What was told:")
+        with closing(sqlite3.connect(f"file:{self._daemon.database}?mode=ro", uri=True)) as connection:
+            for when, event, former, path, detail in connection.execute(
+                "SELECT time, event, former, path, detail FROM history WHERE time > ? ORDER BY seq", (self._since,)
+            ):
+                yield f"{when:.3f} {event} {(former, path)} {detail}"
+
+    def _synced(self, answer: Any) -> Iterator[str]:
+        if answer["unsettled"]:
+            yield f"unsettled is {answer['unsettled']}, and nothing changes"
+
+    def _remembered(self, ignored: Collection[bytes], *, judge_moves: bool) -> Iterator[str]:
+        """What a move or a deletion must have left."""
+        disk = media_files(self._changer.roots, away=self._changer.away, ignored=ignored)
+        after = snapshot(self._daemon, disk)
+        copied = self._changer.copied
+        if judge_moves:
+            yield from self._witness.lost_ids(after, self._hashes, copied)
+            yield from self._witness.lost_crossings(after, self._changer.crossings, self._hashes, copied)
+        rows = self._rows()
+        known = {quick_hash for quick_hash, _ in rows.values()}
+        # One that came back and was then taken for the copy of another has become that one.
+        yield from (
+            f"the missing row {file_id} was forgotten"
+            for file_id, quick_hash in self._missing.items()
+            if file_id not in rows and quick_hash not in known
+        )
+        missing = {file_id: quick_hash for file_id, (quick_hash, is_missing) in rows.items() if is_missing}
+        yield from (
+            f"the missing row {file_id} had the hash {self._missing[file_id]}, and now {missing[file_id]}"
+            for file_id in self._missing.keys() & missing.keys()
+            if missing[file_id] != self._missing[file_id]
+        )
+        self._witness, self._hashes, self._missing = Witness(after), remembered_hashes(self._daemon), missing
+
+    def _rows(self) -> dict[int, tuple[str | None, bool]]:
+        """The hash of each row, hidden ones too, and whether it is missing."""
+        with closing(sqlite3.connect(f"file:{self._daemon.database}?mode=ro", uri=True)) as connection:
+            return {
+                file_id: (quick_hash, bool(is_missing))
+                for file_id, quick_hash, is_missing in connection.execute(
+                    "SELECT id, lower(hex(quick_hash)), missing_since IS NOT NULL FROM media_files"
+                )
+            }
