@@ -54,7 +54,7 @@ def numbers(job: Json, *, rate: float | None) -> str:
     if job.get("percent") is not None:
         parts.append(quantities.percent(job["percent"]))
     if rate is not None:
-        parts.append(f"{rate:,.0f}/s")
+        parts.append(quantities.rate(rate))
     if job.get("eta_seconds") is not None:
         parts.append(f"{quantities.length(job['eta_seconds'])} left")
     if job.get("state") != "running":

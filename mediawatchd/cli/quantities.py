@@ -49,6 +49,13 @@ def age(seconds: float | None) -> str:
     return f"{seconds // 86_400:.0f} d ago"
 
 
+def rate(per_second: float) -> str:
+    """How many a second, or where that says too little, a minute."""
+    if per_second >= 9.95 or not per_second:
+        return f"{per_second:,.0f}/s"
+    return f"{per_second:.1f}/s" if per_second >= 0.95 else f"{60 * per_second:.0f}/min"
+
+
 def count(number: int | None) -> str:
     """With commas at the thousands."""
     return UNKNOWN if number is None else f"{number:,}"

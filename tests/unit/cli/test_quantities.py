@@ -83,3 +83,19 @@ def test_times_come_in_two_forms(monkeypatch: pytest.MonkeyPatch) -> None:
     assert quantities.date(60) == quantities.date("1970-01-01T00:01:00+00:00") == "1970-01-01 00:01:00"
     assert quantities.date(None) == "-"
     assert quantities.date(1e30) == "1e+30"
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [
+        (0, "0/s"),
+        (0.004, "0/min"),
+        (0.3, "18/min"),
+        (0.96, "1.0/s"),
+        (4.26, "4.3/s"),
+        (9.96, "10/s"),
+        (12_345.6, "12,346/s"),
+    ],
+)
+def test_rate(per_second: float, text: str) -> None:
+    assert quantities.rate(per_second) == text
