@@ -132,6 +132,11 @@ class Report(NamedTuple):
     absent_directories: tuple[bytes, ...] = ()
     mounts: int = 0
 
+    def noticed(self, what: str = "") -> str:
+        """The cause of an event, for the history: what happened, and who saw it."""
+        seen = "found by a walk" if self.priority == WALKED else "" if what else "reported by the kernel"
+        return ", ".join(filter(None, (what, seen)))
+
 
 class DirectoryMove(NamedTuple):
     """A known directory seen at another path; the observer has seen that it is no longer at `former`."""

@@ -7,6 +7,7 @@ is the one under which the looks were made.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.directories import DirectoryRow
     from mediawatchd.model import Report
 
+log = logging.getLogger(__name__)
+
 HOUR_NS = 3600 * SECOND
 AT_ONCE = 5_000
 """Rows changed in one transaction at most, so that a writer with a million of them still shows that it lives."""
@@ -36,6 +39,11 @@ class Missing:
 
     def committed(self, tx: Transaction) -> None:
         """Remember what went in a transaction; one that is rolled back is tried again, and must not count twice."""
+        for path, holds in tx.holding:
+            if holds:
+                log.warning("Deletions are held until a person confirms them or the files are back root=%s", path)
+            else:
+                log.info("No deletions are held any more root=%s", path)
         for root_id, files in tx.went:
             self._recent.setdefault(root_id, deque()).append((tx.now_ns, files))
 
@@ -61,7 +69,7 @@ class Missing:
             else:
                 due.append(row)
         if due:
-            self._decide(tx, report, due)
+            self._decide(tx, report, report.directory, due, report.noticed("deleted"))
         for path in report.absent_directories:
             self._directory_absent(tx, report, path)
 
@@ -93,7 +101,8 @@ class Missing:
             (*there, AT_ONCE),
         ).fetchall()
         if rows:
-            self._decide(tx, report, [FileRow._make(row) for row in rows])
+            files = [FileRow._make(row) for row in rows]
+            self._decide(tx, report, path, files, report.noticed("its folder is gone"))
         if len(rows) == AT_ONCE:
             tx.looks.append(_look_at(report, path, 0))
             return
@@ -109,15 +118,16 @@ class Missing:
         tx.connection.execute("UPDATE directories SET absent_ns = NULL WHERE id = ?", (directory.id,))
         tx.directories.clear()
 
-    def _decide(self, tx: Transaction, report: Report, rows: list[FileRow]) -> None:
-        """Make the rows missing, or hold them."""
+    def _decide(self, tx: Transaction, report: Report, folder: bytes, rows: list[FileRow], cause: str) -> None:
+        """Make the rows, of files that were in `folder`, missing, or hold them."""
         root_id = report.root_id
         if self._too_many(tx, root_id, len(rows)):
             for row in rows:
                 tx.store(row, row._replace(held=1, absent_ns=row.absent_ns or tx.now_ns))
-            tx.tell("held", root_id, tx.roots[root_id].path, detail=f"{len(rows)} files")
+            files = "1 file" if len(rows) == 1 else f"{len(rows)} files"
+            tx.tell("held", root_id, folder, detail=report.noticed(f"{files} gone at once"))
             return
-        _let_go(tx, rows, report.at_ns)
+        _let_go(tx, rows, report.at_ns, detail=cause)
         tx.went.append((root_id, len(rows)))
 
     def _too_many(self, tx: Transaction, root_id: int, files: int) -> bool:
@@ -187,7 +197,7 @@ def confirm(tx: Transaction, root_id: int) -> int:
         "AND directory_id IN (SELECT id FROM directories WHERE root_id = ?) LIMIT ?",
         (root_id, AT_ONCE),
     ).fetchall()
-    _let_go(tx, [FileRow._make(row) for row in rows], detail="confirmed")
+    _let_go(tx, [FileRow._make(row) for row in rows], detail="confirmed by a person")
     return len(rows)
 
 

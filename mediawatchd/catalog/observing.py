@@ -111,7 +111,7 @@ def _insert(tx: Transaction, report: Report, directory: DirectoryRow, found_file
              report.at_ns + found.settle_ns, report.priority, lacks, wanted, now)
         )  # fmt: skip
         tx.totals.insert(report.root_id, found.media_type, found.stamp.size, wanted)
-        tx.tell("added", report.root_id, directory.path + found.name)
+        tx.tell("added", report.root_id, directory.path + found.name, detail=report.noticed())
     for start in range(0, len(rows), ROWS_AT_ONCE):
         together = rows[start : start + ROWS_AT_ONCE]
         tx.connection.execute(_insertion(len(together)), tuple(chain.from_iterable(together)))
@@ -145,7 +145,7 @@ def _changed(tx: Transaction, report: Report, row: FileRow, found: Found) -> Non
     attempts = row.attempts + 1 if restless else 0
     settle_ns = min(LONGEST_SETTLE_NS, found.settle_ns << min(attempts, 20)) if found.settle_ns else 0
     if not restless:
-        tx.tell("changed", report.root_id, tx.path(row))
+        tx.tell("changed", report.root_id, tx.path(row), detail=report.noticed("other size or time"))
     tx.store(
         row,
         _forgotten(row, found, tx.wants(found.media_type))._replace(
@@ -178,7 +178,8 @@ def _move(tx: Transaction, report: Report, directory: DirectoryRow, row: FileRow
         .with_kind(found.media_type, tx.wants(found.media_type)),
     )
     if former != directory.path + found.name:
-        tx.tell("moved", report.root_id, directory.path + found.name, former=former)
+        path, detail = directory.path + found.name, report.noticed("known by its inode")
+        tx.tell("moved", report.root_id, path, former=former, detail=detail)
 
 
 def _restore(tx: Transaction, report: Report, row: FileRow, found: Found) -> None:
@@ -186,7 +187,7 @@ def _restore(tx: Transaction, report: Report, row: FileRow, found: Found) -> Non
     if found.stamp != row.stamp:
         back = _restamped(back, found.stamp, report.at_ns + found.settle_ns)
     tx.store(row, back)
-    tx.tell("restored", report.root_id, tx.path(row))
+    tx.tell("restored", report.root_id, tx.path(row), detail=report.noticed("back at its path"))
 
 
 def _former(tx: Transaction, report: Report, found: Found) -> FileRow | None:

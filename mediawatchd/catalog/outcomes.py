@@ -114,7 +114,7 @@ def _hashed(tx: Transaction, row: FileRow, outcome: Hashed) -> None:
         )
         drop_probe(tx, row.id)
         perceptual.drop(tx, row.id)
-        tx.tell("changed", tx.directory(row).root_id, tx.path(row))
+        tx.tell("changed", tx.directory(row).root_id, tx.path(row), detail="other bytes of the same size and time")
     elif row.former_quick_hash is None and (former := missing_with(tx, outcome.quick_hash, row.size)) is not None:
         move(tx, former, row, outcome.quick_hash)
         return

@@ -69,7 +69,7 @@ def move(tx: Transaction, former: FileRow, here: FileRow, quick_hash: bytes) -> 
         .with_stamp(here.stamp)
         .with_kind(here.media_type, tx.wants(here.media_type)),
     )
-    tx.tell("moved", tx.directory(here).root_id, path, former=old_path)
+    tx.tell("moved", tx.directory(here).root_id, path, former=old_path, detail="known by its content")
 
 
 def _online(tx: Transaction, row: FileRow) -> FileRow | None:

@@ -74,6 +74,7 @@ class Transaction:
     looks: list[Look] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
     went: list[tuple[int, int]] = field(default_factory=list)
+    holding: list[tuple[bytes, bool]] = field(default_factory=list)
     results: dict[str, int] = field(default_factory=dict)
     failures: Counter[tuple[int, str]] = field(default_factory=Counter)
     walks: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -94,7 +95,19 @@ class Transaction:
         """Write what differs, and keep the totals."""
         was = self.directory(old).root_id
         now = was if new.directory_id == old.directory_id else self.directory(new).root_id
+        held = None if was is None or old.held == new.held else self.totals.of(was)["held"]
         store(self.connection, self.totals, old, new, (was, now))
+        if was is not None and held is not None:
+            self._held_changed(was, held)
+
+    def _held_changed(self, root_id: int, held: int) -> None:
+        """Remember that a root, of which `held` files were held, begins or ends to hold any."""
+        path = self.roots[root_id].path.rstrip(b"/") or b"/"
+        if not held:
+            self.holding.append((path, True))
+        elif not self.totals.of(root_id)["held"]:
+            self.holding.append((path, False))
+            self.tell("held", root_id, path, detail="none any more")
 
     def tell(
         self,

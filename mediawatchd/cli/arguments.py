@@ -125,6 +125,17 @@ def _add_catalog(add: Any) -> None:
     show = add("show", "show what is known of one file, and why it is in its state", "mediawatchctl show films/a.mkv")
     show.add_argument("path", metavar="PATH", type=_path, help="a file inside a root, present or missing")
     _add_copies(add)
+    log = add(
+        "log",
+        "print what happened to the files, and why",
+        "mediawatchctl log --since 2h /srv/films",
+        more="A file that moved is followed back through its earlier names.",
+    )
+    log.add_argument("path", metavar="PATH", nargs="?", type=_path, help="a file or folder, now or then (everything)")
+    log.add_argument(
+        "--since", metavar="WHEN", type=_since, help="from then on: a time, 2h or 3d ago, or after event N"
+    )
+    log.add_argument("--limit", metavar="N", type=_limit, help="the newest N, 0 for all (100 on a terminal, else all)")
     events = add(
         "events",
         "print what happens to the files, as it happens",
@@ -220,6 +231,19 @@ def _path(text: str) -> bytes:
         return absolute(text)
     except FileNotFoundError:
         raise argparse.ArgumentTypeError("the current folder no longer exists; give an absolute path") from None
+
+
+def _since(text: str) -> str:
+    import datetime as dt  # noqa: PLC0415 - most commands need no dates
+
+    from mediawatchd.cli import moments  # noqa: PLC0415
+
+    try:
+        return moments.since(text, now=dt.datetime.now(dt.UTC))
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            "a time as 2031-05-04T12:00, a span as 90min, 2h or 3d, or an event's number"
+        ) from None
 
 
 def _limit(text: str) -> int:

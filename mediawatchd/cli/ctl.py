@@ -32,6 +32,7 @@ MODULES = {
     **dict.fromkeys(("similar", "dismiss", "undismiss"), "similar"),
     "duplicates": "duplicates",
     "events": "events",
+    "log": "log",
     **dict.fromkeys(
         ("sync", "pause", "resume", "reload", "accept-root", "confirm-missing", "forget"),
         "steering",

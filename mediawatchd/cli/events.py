@@ -69,6 +69,7 @@ def line(event: Json, screen: Screen) -> str:
     where = screen.shown(path) if path is not None else ""
     if former is not None:
         where = f"{screen.shown(former)} -> {where}"
-    detail = f"  ({screen.shown(str(event['detail']))})" if event.get("detail") else ""
+    detail = screen.shown(str(event["detail"])) if event.get("detail") else ""
     what = screen.painted(f"{kind:<8}", _STYLES.get(kind, ""))
-    return f"{quantities.date(event.get('time'))}  {what}  {where}{detail}"
+    said = f"{where}  ({detail})" if where and detail else where or detail
+    return f"{quantities.date(event.get('time'))}  {what}  {said}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from flask import Response
@@ -15,6 +16,7 @@ from flask import Response
 from mediawatchd.catalog import browse, events
 from mediawatchd.control import answers
 from mediawatchd.control.comparing import Comparing
+from mediawatchd.control.fields import wrong
 from mediawatchd.control.lists import DEFAULT_LIMIT, MOST_ITEMS, bad_cursor, listed, streamed
 from mediawatchd.control.streams import LOOK_SECONDS, EventStream, stopping
 from mediawatchd.errors import Refused
@@ -184,9 +186,11 @@ class Routes:
         return self._operations.file(path)
 
     def _history(self, ask: Ask) -> Answer:
+        since, since_time = _since(ask.query)
         period = events.Period(
             path=ask.query.path("path"),
-            since=ask.query.whole_number("since") or 0,
+            since=since,
+            since_time=since_time,
             newest_first=ask.query.choice("order", ("asc", "desc")) == "desc",
         )
         limit = ask.query.whole_number("limit", least=1, most=MOST_ITEMS)
@@ -273,15 +277,31 @@ def _of_root(operation: Callable[[bytes], Mapping[str, Any]]) -> Handler:
 
 
 def _job_id(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < len(str(MAX_INTEGER))):
+    if not _is_number(text):
         raise Refused(404, "not_found", "there is no such job", hint="GET /api/jobs lists them.")
     return int(text)
+
+
+def _since(query: Query) -> tuple[int, float | None]:
+    """After which event, and from when on; a time that names no zone is UTC."""
+    text = query.text("since") or "0"
+    if _is_number(text):
+        return int(text), None
+    try:
+        moment = datetime.fromisoformat(text)
+        return 0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise wrong("since", "must be the number of an event, or a time such as 2031-05-04T12:00:00Z") from None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < len(str(MAX_INTEGER))
 
 
 def _number_cursor(query: Query) -> int | None:
     text = query.text("after")
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < len(str(MAX_INTEGER))):
+    if not _is_number(text):
         raise bad_cursor("this is no cursor of a list")
     return int(text)

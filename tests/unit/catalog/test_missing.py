@@ -245,7 +245,8 @@ def test_too_many_at_once_are_held(
     tx = lose(catalog, hundred)
     assert len(catalog.present()) == 100
     assert catalog.counts()["held"] == 100
-    assert [(event.event, event.path, event.detail) for event in tx.events] == [("held", b"/media/", "100 files")]
+    told = [(event.event, event.path, event.detail) for event in tx.events]
+    assert told == [("held", b"/media/films/", "100 files gone at once")]
     assert not open_work(catalog.connection, frozenset({1}), 1_000 * SECOND).absences, "what is held does not block"
 
 
@@ -349,7 +350,10 @@ def test_confirming_makes_what_is_held_missing(catalog: Catalog, hundred: list[b
     with catalog.transaction() as tx:
         assert missing.confirm(tx, 1) == 100
     assert catalog.counts() == {"missing": 100}
-    assert {event.detail for event in tx.events} == {"confirmed"}
+    assert {event.detail for event in tx.events if event.event == "missing"} == {"confirmed by a person"}
+    assert [(event.path, event.detail) for event in tx.events if event.event == "held"] == [
+        (b"/media", "none any more")
+    ]
     assert catalog.remembered(b"films/00000.mkv").missing_online_ns == 50 * SECOND
 
 

@@ -36,7 +36,7 @@ def test_events_as_lines(daemon: FakeDaemon, run: Callable[..., Outcome]) -> Non
         "1970-01-01 00:00:00  added     /a",
         "1970-01-01 00:00:00  moved     /a\\xff -> /b",
         "1970-01-01 00:00:00  problem   /a  (decode: \\x1bbad)",
-        "1970-01-01 00:00:00  job         (scan 12 done)",
+        "1970-01-01 00:00:00  job       scan 12 done",
     ]
 
 
