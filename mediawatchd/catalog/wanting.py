@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _VIDEOS = (
     "FROM directories AS d JOIN media_files AS f ON f.directory_id = d.id "
-    "LEFT JOIN fingerprints AS g ON g.file_id = f.id "
+    "LEFT JOIN fingerprints AS g INDEXED BY fingerprints_hashed ON g.file_id = f.id "
     "WHERE NOT d.gone AND f.missing_since IS NULL AND NOT f.hidden AND f.media_type <> 'audio' "
 )
 

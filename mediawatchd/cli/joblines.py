@@ -23,16 +23,22 @@ _STYLES = {"done": "green", "failed": "red", "cancelled": "yellow", "running": "
 
 
 class Rate:
-    """Files a second over the last ten looks at a job; owned by the thread that looks."""
+    """Files a second over the last ten looks that saw a job get on; owned by the thread that looks.
+
+    A job of films gets on every few seconds, one over a large library is counted as seldom.
+    """
 
     def __init__(self) -> None:
         self._looks: deque[tuple[float, int]] = deque(maxlen=10)
 
     def after(self, now_seconds: float, processed: int) -> float | None:
         """Takes one more look into account; None until there are two that differ in time."""
-        self._looks.append((now_seconds, processed))
-        (first_seconds, first), seconds = self._looks[0], now_seconds
-        return (processed - first) / (seconds - first_seconds) if seconds > first_seconds else None
+        if self._looks and processed < self._looks[-1][1]:
+            self._looks.clear()  # the daemon came back, and counts anew
+        if not self._looks or processed > self._looks[-1][1]:
+            self._looks.append((now_seconds, processed))
+        first_seconds, first = self._looks[0]
+        return (processed - first) / (now_seconds - first_seconds) if now_seconds > first_seconds else None
 
 
 def name(job: Json) -> str:

@@ -38,6 +38,8 @@ CREATE TABLE fingerprints (
     fingerprint BLOB,                                   -- see hashing/fingerprint.py
     matched INTEGER NOT NULL DEFAULT 0                  -- the version of the score by which it was compared with all others
 ) STRICT;
+-- For counting, without the pages of the fingerprints themselves.
+CREATE INDEX fingerprints_hashed ON fingerprints (file_id, hashed_at);
 CREATE INDEX fingerprints_matched ON fingerprints (matched, file_id) WHERE fingerprint IS NOT NULL;
 
 CREATE TABLE similar_pairs (
