@@ -45,6 +45,10 @@ unit: $(INSTALLED) ## the fast tests only
 bench: $(INSTALLED) ## measure speed and memory against their targets; some minutes, and 4 GB below /tmp for as long
 	$(BIN)/python -m benchmarks
 
+.PHONY: soak
+soak: $(INSTALLED) ## as root: random changes, faults and comparisons for MINUTES=30; SEED=N makes the same ones again
+	$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: check
 check: $(INSTALLED) ## formatting, lint, types, and which part imports which
 	$(BIN)/python -m ruff format --check

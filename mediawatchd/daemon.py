@@ -61,6 +61,7 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
 SHORTEST_STOP_SECONDS = 0.2
+RELOAD_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 3600.0
 STATUS_SECONDS = 1.0
 STUCK_SECONDS = 40.0
@@ -370,6 +371,8 @@ class Daemon:
                 hint="Restart the daemon, or take that change back.",
                 detail={"keys": keys},
             )
+        # Nobody watches while the roots are configured in the catalog: when it cannot be written, nothing begins.
+        self.writer.ask(lambda _tx: None, RELOAD_SECONDS)
         old, self.config = self.config, config
         self.rules = Rules(extensions=config.file_extensions, ignore=config.ignore)
         self.writer.set_policy(_policy(config))

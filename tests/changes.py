@@ -9,14 +9,14 @@ import os
 import random
 import shutil
 from collections import Counter
-from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.library import exchange
 from tests.oracle import Crossing, file_id, is_media, key_of, quick_hash, regular_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from io import FileIO
 
 FEWEST = 20
 MOST = 400
@@ -28,7 +28,7 @@ _UNFINISHED = (b"%s.part", b"%s.crdownload", b".%s.Xa3bQ9", b".syncthing.%s")
 
 class _Download(NamedTuple):
     path: bytes
-    file: BinaryIO
+    file: FileIO
     parts: list[bytes]
 
 
@@ -93,7 +93,7 @@ class Changer:
         """
         for download in list(self._downloads):
             if self.random.random() < 0.5:
-                self._go_on(download)
+                self._try(lambda download=download: self._go_on(download))
         count = sum(1 for root in self.roots for _ in self._files_below(root))
         weights, changes = zip(*self._changes, strict=True)
         change = self.random.choices(changes, weights)[0]
@@ -105,10 +105,14 @@ class Changer:
 
     def _try(self, change: Callable[[], None]) -> None:
         before = len(self.log)
-        with suppress(OSError, IndexError, shutil.Error):
+        try:
             change()
-        if len(self.log) > before:
-            self.done[change.__name__] += 1
+        except (OSError, IndexError, shutil.Error) as error:
+            if len(self.log) > before:
+                self.log[-1] += f" failed: {type(error).__name__} {getattr(error, 'strerror', None)}"
+        else:
+            if len(self.log) > before:
+                self.done[self.log[-1].partition(" (")[0]] += 1
 
     def checked(self) -> None:
         """The daemon has seen everything: what was kept in mind for its sake is forgotten."""
@@ -122,7 +126,7 @@ class Changer:
         """Write what is left of those that were begun below a folder: an open file keeps its disk busy."""
         for download in [each for each in self._downloads if each.path.startswith(below)]:
             while download in self._downloads:
-                self._go_on(download)
+                self._try(lambda download=download: self._go_on(download))
 
     def create(self) -> None:
         self._write(self._new_path(), self._content())
@@ -138,7 +142,6 @@ class Changer:
         if download.parts:
             self._say("go on writing", download.path)
             download.file.write(download.parts.pop())
-            download.file.flush()
         else:
             self._say("end writing", download.path)
             download.file.close()
@@ -202,7 +205,7 @@ class Changer:
         self._say("move across", source, target)
         hashes = {path: quick_hash(path) for path, _ in files}
         try:
-            shutil.move(source, target)
+            _copy_and_delete(source, target)
         except (OSError, shutil.Error):
             self.copied |= set(hashes.values())
             raise
@@ -393,6 +396,16 @@ def _is_directory(path: bytes) -> bool:
     return os.path.isdir(path) and not os.path.islink(path)
 
 
-def _opened(path: bytes) -> BinaryIO:
+def _copy_and_delete(source: bytes, target: bytes) -> None:
+    """What `shutil.move` does, which fails at a directory whose path is bytes."""
+    if _is_directory(source):
+        shutil.copytree(source, target, symlinks=True)
+        shutil.rmtree(source)
+    else:
+        shutil.copy2(source, target)
+        os.unlink(source)
+
+
+def _opened(path: bytes) -> FileIO:
     """A file to write to; OSError where there is a FIFO, which would wait for a reader."""
-    return open(path, "wb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK, 0o644))
+    return open(path, "wb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK, 0o644))

@@ -11,38 +11,57 @@ from typing import TYPE_CHECKING, Any
 from tests.oracle import Witness, differences, media_files, remembered_hashes, snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from tests.changes import Changer
+    from tests.oracle import Key, Snapshot
     from tests.running import Running
 
 
 class Judge:
     """`away` is what `differences` takes; so is `ignored`."""
 
-    def __init__(self, daemon: Running, changer: Changer) -> None:
+    def __init__(self, daemon: Running, changer: Changer, *, sync: Callable[[], Any] | None = None) -> None:
         self._daemon = daemon
+        self._sync = sync or (lambda: daemon.sync(walk=True))
         self._changer = changer
         self._witness = Witness({})
         self._hashes: Counter[str] = Counter()
         self._missing: dict[int, str | None] = {}
+        self._found = self._witness, self._hashes, self._missing
         self._since = 0.0
 
     def look(self) -> None:
         """To be called after each change."""
         self._witness.look([*self._changer.roots, self._changer.outside])
 
+    def before(self) -> Snapshot:
+        """What was so at the last check."""
+        return self._witness.before
+
+    def is_single(self, path: bytes, key: Key, quick_hash: str) -> bool:
+        """Whether a path has held this file only since the last check, and its content was nowhere else."""
+        return (
+            self._witness.is_single(path, key)
+            and self._hashes[quick_hash] == 1
+            and (quick_hash not in self._changer.copied)
+        )
+
     def check(self, *, ignored: Collection[bytes] = (), judge_moves: bool = True) -> list[str]:
-        """Wait until the daemon has seen everything, then say what is wrong."""
-        wrong = [*self._synced(self._daemon.sync(walk=True))]
-        if not wrong:
-            wrong = differences(self._daemon, self._changer.roots, away=self._changer.away, ignored=ignored)
-        if not wrong:
-            wrong = [*self._remembered(ignored, judge_moves=judge_moves)]
-        if not wrong:
-            self._changer.checked()
-            self._since = time.time()
-        return wrong
+        """Wait until the daemon has seen everything, then say what is wrong; when nothing is, `next` is to follow."""
+        answer = self._sync()
+        if answer["unsettled"]:
+            return [f"unsettled is {answer['unsettled']}, and nothing changes"]
+        return self.differences(ignored=ignored) or [*self._forgotten(ignored, judge_moves=judge_moves)]
+
+    def differences(self, *, ignored: Collection[bytes] = ()) -> list[str]:
+        return differences(self._daemon, self._changer.roots, away=self._changer.away, ignored=ignored)
+
+    def next(self) -> None:
+        """Everything was right: what comes is compared with this."""
+        self._witness, self._hashes, self._missing = self._found
+        self._changer.checked()
+        self._since = time.time()
 
     def evidence(self) -> Iterator[str]:
         """What was done since the last check, and what the daemon told of it."""
@@ -53,11 +72,7 @@ class Judge:
             ):
                 yield f"{when:.3f} {event} {(former, path)} {detail}"
 
-    def _synced(self, answer: Any) -> Iterator[str]:
-        if answer["unsettled"]:
-            yield f"unsettled is {answer['unsettled']}, and nothing changes"
-
-    def _remembered(self, ignored: Collection[bytes], *, judge_moves: bool) -> Iterator[str]:
+    def _forgotten(self, ignored: Collection[bytes], *, judge_moves: bool) -> Iterator[str]:
         """What a move or a deletion must have left."""
         disk = media_files(self._changer.roots, away=self._changer.away, ignored=ignored)
         after = snapshot(self._daemon, disk)
@@ -79,7 +94,7 @@ class Judge:
             for file_id in self._missing.keys() & missing.keys()
             if missing[file_id] != self._missing[file_id]
         )
-        self._witness, self._hashes, self._missing = Witness(after), remembered_hashes(self._daemon), missing
+        self._found = Witness(after), remembered_hashes(self._daemon), missing
 
     def _rows(self) -> dict[int, tuple[str | None, bool]]:
         """The hash of each row, hidden ones too, and whether it is missing."""

@@ -317,6 +317,10 @@ class Witness:
                 lost.append(f"{was[seen.quick_hash]!r} is {path!r} now, its row {former.id} became {seen.id}")
         return lost
 
+    def is_single(self, path: bytes, key: Key) -> bool:
+        """Whether a path has held nothing but this file, which has no second link."""
+        return self._at_path.get(path, set()) <= {key} and key.file not in self._linked
+
     def _single_contents(self, after: Snapshot, remembered: Mapping[str, int], copied: Collection[str]) -> set[str]:
         """The hashes that only one file has, and had; a few bytes come again by chance."""
         counts = Counter(seen.quick_hash for seen in after.values() if seen.key.size >= 100)

@@ -115,7 +115,13 @@ class Missing:
             "SELECT 1 FROM media_files WHERE directory_id = d.id AND missing_since IS NULL)))",
             there,
         )
-        tx.connection.execute("UPDATE directories SET absent_ns = NULL WHERE id = ?", (directory.id,))
+        # Those that stay wait for nothing more: one that was seen absent by itself before has no parent any more, so it
+        # would never be looked for again.
+        tx.connection.execute(
+            "UPDATE directories SET absent_ns = NULL "
+            "WHERE path >= ? AND path < ? AND absent_ns IS NOT NULL AND NOT gone",
+            below(path),
+        )
         tx.directories.clear()
 
     def _decide(self, tx: Transaction, report: Report, folder: bytes, rows: list[FileRow], cause: str) -> None:

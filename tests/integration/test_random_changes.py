@@ -50,6 +50,7 @@ def library(base: Path, seed: int) -> Changer:
 def check(judge: Judge, base: Path) -> None:
     if wrong := judge.check():
         pytest.fail("\n".join([*wrong, *judge.evidence()]).replace(os.fspath(base), ""))
+    judge.next()
 
 
 @pytest.fixture

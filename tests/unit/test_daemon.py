@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -186,6 +187,24 @@ def test_a_bad_configuration_changes_nothing(bench: Bench, content: str) -> None
     assert (refused.value.status, refused.value.code) == (400, "bad_configuration")
     assert bench.daemon.config is before
     assert not bench.daemon.last_reload[0]
+
+
+def test_a_catalog_that_cannot_be_written_leaves_the_old_configuration_at_work(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keepers of the old roots had ended and the new ones waited for the catalog: nobody watched meanwhile."""
+    monkeypatch.setattr(module, "RELOAD_SECONDS", 0.2)
+    before, keepers = bench.daemon.config, bench.daemon.roots.keepers()
+    bench.file.write_text("watch: {settle_seconds: 0.2}\n")
+    with closing(sqlite3.connect(bench.daemon.config.db_path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Refused) as refused:
+            bench.daemon.reload()
+    assert (refused.value.status, refused.value.code) == (503, "catalog_busy")
+    assert bench.daemon.config is before
+    assert bench.daemon.roots.keepers() == keepers
+    bench.daemon.reload()
+    assert bench.daemon.roots.keepers() != keepers
 
 
 def test_what_only_a_restart_can_change_is_named_and_nothing_is_applied(bench: Bench) -> None:

@@ -271,6 +271,15 @@ def test_the_directories_above_held_files_stay(catalog: Catalog) -> None:
     assert list(catalog.directory_paths(gone=True)) == [b"films/old/"]
 
 
+def test_no_directory_waits_below_one_whose_files_are_held(catalog: Catalog) -> None:
+    """`rm -r` deletes from the inside: what is seen absent first has no parent later to be looked for in."""
+    fill(catalog, b"films/new/", 100)
+    catalog.look(b"films/", gone=[catalog.absolute(b"films/new/")])
+    catalog.lose(b"films/")
+    assert catalog.counts()["held"] == 100
+    assert not open_work(catalog.connection, frozenset({1}), 1_000 * SECOND).absences
+
+
 @pytest.mark.parametrize("files", [50, 51])
 def test_more_than_half_and_more_than_fifty_must_go_to_be_held(catalog: Catalog, files: int) -> None:
     names = fill(catalog, b"films/", 100)
