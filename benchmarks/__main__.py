@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import burst, first_scan, idle, latency, memory, rescan, size
+from benchmarks import burst, first_scan, idle, latency, matching, memory, rescan, size
 from benchmarks.daemon import running
 from benchmarks.libraries import make_files, scratch
 from benchmarks.report import Line, table
@@ -21,7 +21,7 @@ from benchmarks.report import Line, table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAMES = ("first_scan", "rescan", "size", "idle", "latency", "memory", "burst")
+NAMES = ("first_scan", "rescan", "size", "idle", "latency", "memory", "burst", "matching")
 
 
 def main() -> None:
@@ -49,6 +49,9 @@ def _run(folder: Path, chosen: set[str], arguments: argparse.Namespace) -> Itera
     if "burst" in chosen:
         with scratch(folder, "burst") as part:
             yield from burst.run(part, _empty(part))
+    if "matching" in chosen:
+        with scratch(folder, "matching") as part:
+            yield from matching.run(part, videos=arguments.fingerprints)
 
 
 def _of_known_library(folder: Path, chosen: set[str], arguments: argparse.Namespace) -> Iterator[Line]:
@@ -81,6 +84,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--files", type=int, default=200_000, help="files of the library (default: %(default)s)")
     parser.add_argument(
         "--hashed", type=int, default=20_000, help="files of the first scan, 170 kB each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--fingerprints", type=int, default=200_000, help="videos that are matched, 2 kB each (default: %(default)s)"
     )
     parser.add_argument("--turns", type=int, default=5, help="turns of each comparison (default: %(default)s)")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where files may be made")

@@ -29,15 +29,18 @@ class Member(NamedTuple):
     content: int | None
 
 
+# Both columns stand in the index, so no row is read; grouped by SQLite, each would be.
+_STARTS = (
+    "SELECT substr(quick_hash, 1, 8), id FROM media_files INDEXED BY media_files_quick_hash "
+    "WHERE quick_hash IS NOT NULL ORDER BY 1"
+)
 _REPEATED = (
-    "WITH repeated AS MATERIALIZED (SELECT substr(quick_hash, 1, 8) AS start FROM media_files "
-    "INDEXED BY media_files_quick_hash WHERE quick_hash IS NOT NULL GROUP BY 1 HAVING count(*) > 1) "
-    "SELECT f.size, f.quick_hash, min(f.id) FROM repeated CROSS JOIN media_files AS f "
-    "INDEXED BY media_files_quick_hash ON substr(f.quick_hash, 1, 8) = repeated.start AND f.quick_hash IS NOT NULL "
+    "SELECT f.size, f.quick_hash, min(f.id) FROM json_each(?) AS wanted "
+    "CROSS JOIN media_files AS f ON f.id = wanted.value "
     "CROSS JOIN directories AS d ON d.id = f.directory_id CROSS JOIN roots AS r "
     f"WHERE f.size > 0 AND {is_listed('f', 'd', 'r')} "
 )
-_GROUPED = "GROUP BY repeated.start, f.quick_hash, f.size HAVING count(*) > 1"
+_GROUPED = "GROUP BY f.quick_hash, f.size HAVING count(*) > 1"
 _ORDER = "ORDER BY f.size DESC, f.quick_hash"
 _MEMBERS = (
     f"SELECT wanted.key, c.content, {COLUMNS} FROM json_each(?) AS wanted "
@@ -56,7 +59,7 @@ def repeated(
 ) -> Iterator[tuple[Key, int]]:
     """The keys that more than one path has, with the id of one of them; `under`: one path is that, or lies below it."""
     having = _GROUPED
-    values: list[object] = []
+    values: list[object] = [json.dumps(_sharing(connection))]
     if under is not None:
         within, bound = is_within(under, "f", "d")
         having, values = f"{having} AND max({within})", [*values, *bound]
@@ -66,6 +69,18 @@ def repeated(
         f"{_REPEATED} {having} {_ORDER} LIMIT ?", (*values, -1 if limit is None else limit)
     ):
         yield (size, quick_hash), file_id
+
+
+def _sharing(connection: sqlite3.Connection) -> list[int]:
+    """The files of which the index holds the start of the quick hash more than once."""
+    found = []
+    last, last_id, is_noted = None, 0, False
+    for start, file_id in connection.execute(_STARTS):
+        if start == last:
+            found += [file_id] if is_noted else [last_id, file_id]
+        is_noted = start == last
+        last, last_id = start, file_id
+    return found
 
 
 def members(connection: sqlite3.Connection, file_ids: Iterable[int]) -> list[list[Member]]:

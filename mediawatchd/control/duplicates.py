@@ -22,7 +22,7 @@ from mediawatchd.similarity.keep import same_files
 from mediawatchd.work.progress import path_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from mediawatchd.catalog.browse import Reader
     from mediawatchd.catalog.copies import CopyRow
@@ -49,13 +49,28 @@ def stream(
     reader: Reader, online: frozenset[int], *, under: bytes | None, limit: int | None, after: Key | None
 ) -> Generator[list[Json]]:
     """All groups, or those of the first `limit` keys, in lists; which they are is settled once, at eight bytes each."""
+    for members in _in_pieces(reader, under=under, limit=limit, after=after):
+        yield shown(members, online)
+
+
+def reclaimable(reader: Reader) -> Iterator[int]:
+    """What each group could free."""
+    for groups in _in_pieces(reader, under=None, limit=None, after=None):
+        for members in groups:
+            for kept, _ in exact_groups((as_copy(row), content) for row, content in members):
+                yield kept.reclaimable_bytes
+
+
+def _in_pieces(
+    reader: Reader, *, under: bytes | None, limit: int | None, after: Key | None
+) -> Generator[list[list[Member]]]:
     with reader() as connection:
         found = duplicates.repeated(connection, under=under, after=after, limit=limit)
         ids = array("q", (file_id for _, file_id in found))
     for first in range(0, len(ids), ROWS_AT_ONCE):
         with reader() as connection:
             members = duplicates.members(connection, ids[first : first + ROWS_AT_ONCE])
-        yield shown(members, online)
+        yield members
 
 
 def shown(groups: Iterable[Sequence[Member]], online: frozenset[int]) -> list[Json]:

@@ -21,6 +21,7 @@ from mediawatchd.catalog import offers
 from mediawatchd.catalog import roots as root_rows
 from mediawatchd.catalog.database import SQLITE_VERSION
 from mediawatchd.catalog.totals import FIELDS
+from mediawatchd.control.census import Census
 from mediawatchd.control.families import counter, from_zero, gauge, histogram
 from mediawatchd.model import PHASH, PROBE, QUICK_HASH, JobKind, Reason, RootState
 from mediawatchd.paths import printable
@@ -93,6 +94,7 @@ class Metrics(Collector):
         self._application = application
         self._heartbeats = heartbeats
         self._messages = messages
+        self._census = Census(reader=database.reader, commits=lambda: sum(writer.statistics().writes.counts))
         self._registry = CollectorRegistry()
         self._registry.register(self)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -126,6 +128,7 @@ class Metrics(Collector):
         yield from self._stages(writer)
         yield from self._threads()
         yield from self._catalog(writer)
+        yield from self._copies()
         yield from self._asked()
 
     def _daemon(self) -> Iterator[Metric]:
@@ -233,6 +236,13 @@ class Metrics(Collector):
         yield gauge("db_size_bytes", "Size on disk of the database and the files beside it.", sizes, "file")
         yield counter("db_dropped_items", "Findings that could not be written; their files are found again.",
                       writer.dropped)  # fmt: skip
+
+    def _copies(self) -> Iterator[Metric]:
+        counts = self._census.counts()
+        yield gauge("duplicate_groups", "Groups of copies, counted now and then; none until that is done once.",
+                    {(kind,): copies.groups for kind, copies in counts.items()}, "kind")  # fmt: skip
+        yield gauge("duplicate_bytes", "What removing all but one copy of each group would free.",
+                    {(kind,): copies.reclaimable_bytes for kind, copies in counts.items()}, "kind")  # fmt: skip
 
     def _asked(self) -> Iterator[Metric]:
         running = [job.row for job in self._jobs.running()]

@@ -90,6 +90,11 @@ def stream_groups(
         yield _shown_groups(reader, found[first : first + ROWS_AT_ONCE], online)
 
 
+def reclaimable(reader: Reader, selection: PairSelection) -> list[int]:
+    """What each group could free."""
+    return [group.place.reclaimable_bytes for group in _groups(reader, selection)]
+
+
 def _groups(reader: Reader, selection: PairSelection) -> list[_Group]:
     """Those that could free most come first."""
     with _grouping:

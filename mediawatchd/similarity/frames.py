@@ -77,8 +77,11 @@ def keys(hashes: Bytes) -> Words:
     DC is left out, as its bit is always zero. So the key of the mirrored picture is the key XOR `MIRROR_KEY`.
     """
     found = np.zeros(len(hashes), np.uint64)
+    part = np.empty(len(hashes), np.uint64)
     for byte, table in _TABLES.items():
-        found |= table.take(hashes[:, byte])
+        # No byte lies beyond a table: clipping changes nothing, but spares numpy a check that makes it 5 times slower.
+        np.take(table, hashes[:, byte], out=part, mode="clip")
+        found |= part
     return found
 
 
