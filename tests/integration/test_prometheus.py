@@ -27,6 +27,7 @@ METRICS = {
     *("config_last_reload_successful", "config_last_reload_success_timestamp_seconds"),
     *("root_up", "root_state", "root_files", "root_bytes", "root_missing_files", "root_held_files"),
     *("root_problem_files", "pending_files", "settling_files"),
+    *("duplicate_groups", "duplicate_bytes"),
     *("scans_total", "scan_in_progress", "last_scan_success_timestamp_seconds", "last_scan_duration_seconds"),
     *("watch_events_total", "watch_lost_total", "watches", "watches_limit", "unwatched_directories"),
     *("canary_last_seen_timestamp_seconds", "watcher_restarts_total"),
