@@ -116,6 +116,8 @@ def test_prometheus_has_every_metric(daemon: Running, port: int, tmp_path: Path)
         pytest.skip("needs prometheus")
     with _prometheus(tmp_path, port) as prometheus:
         wait_until(lambda: _query(prometheus, "up == 1"), within=60, poll=0.1)
+        # Copies are counted beside the first scrape and told at the second.
+        wait_until(lambda: _query(prometheus, "mediawatchd_duplicate_groups"), within=60, poll=0.1)
         names = _ask(prometheus, "/api/v1/label/__name__/values")["data"]
         [files] = _query(prometheus, "mediawatchd_root_files")
         assert (files["metric"]["root"], files["value"][1]) == (str(tmp_path / "音楽"), "7")
