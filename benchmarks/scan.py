@@ -22,6 +22,7 @@ from mediawatchd.model import PROBE, QUICK_HASH, SECOND, AudioStream, Outcome, P
 from mediawatchd.telemetry.heartbeat import Heartbeats
 from mediawatchd.watching.mounts import Mounts
 from mediawatchd.watching.observer import Observer
+from mediawatchd.watching.observers import Observers
 from mediawatchd.watching.roots import Roots
 from mediawatchd.watching.rules import Rules
 from mediawatchd.watching.timetable import Pace
@@ -96,7 +97,9 @@ class Scan:
             changed=self._wake,
         )
         # A polling observer watches nothing and says so at once: the first walk follows.
-        self._observer = Observer(canary_directory=b"", backend="polling", sink=self._roots)
+        self._observers = Observers(
+            build=lambda: Observer(canary_directory=b"", backend="polling", sink=self._roots),
+        )
         workers = config.hashing.workers
         hashing = WorkQueue(capacity=HASH_CAPACITY, busy_limit=max(1, workers - 1))
         hearts = [heartbeats.register(f"hash-{number}", tolerated=True) for number in range(workers)]
@@ -131,11 +134,11 @@ class Scan:
             for part in self._parts:
                 part.start()
                 parts.callback(part.stop, 5.0)
-            self._observer.start()
-            parts.callback(self._observer.stop, 5.0)
+            self._observers.start()
+            parts.callback(self._observers.stop, 5.0)
             rules = Rules(extensions=self._config.file_extensions)
             pace = Pace(3600.0, 3600.0, SETTLE_SECONDS)
-            self._roots.configure(self._config.scan_dirs, rules, pace, self._observer)
+            self._roots.configure(self._config.scan_dirs, rules, pace, self._observers)
             parts.callback(self._roots.stop, 5.0)
             while not self._is_done():
                 time.sleep(0.1)

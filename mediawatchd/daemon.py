@@ -40,6 +40,7 @@ from mediawatchd.telemetry.heartbeat import Heartbeats
 from mediawatchd.telemetry.systemd import Systemd
 from mediawatchd.watching.mounts import Mounts
 from mediawatchd.watching.observer import Observer
+from mediawatchd.watching.observers import Observers
 from mediawatchd.watching.roots import Roots
 from mediawatchd.watching.rules import Rules
 from mediawatchd.watching.timetable import Pace
@@ -143,7 +144,7 @@ class Daemon:
             is_paused=self.is_paused,
             changed=self._roots_changed,
         )
-        self.observer = self._build_observer(config)
+        self.observers = self._build_observers(config)
         self.workers = self._build_workers(config)
         self.jobs = Jobs(
             database=self.database,
@@ -175,7 +176,7 @@ class Daemon:
             is_paused=self.is_paused,
         )
         self.standing = Standing(database=self.database, writer=self.writer, withdraw=self._withdraw)
-        self.sync = Sync(database=self.database, writer=self.writer, observer=lambda: self.observer, roots=self.roots)
+        self.sync = Sync(database=self.database, writer=self.writer, observers=lambda: self.observers, roots=self.roots)
         self.operations = Operations(
             steering=self,
             database=self.database,
@@ -202,7 +203,7 @@ class Daemon:
             steering=self,
             database=self.database,
             writer=self.writer,
-            observer=lambda: self.observer,
+            observers=lambda: self.observers,
             roots=self.roots,
             jobs=self.jobs,
             application=self.application,
@@ -218,9 +219,9 @@ class Daemon:
         self.workers.start()
         self._when_stopping(self._stop_workers, STOP_SECONDS / 2)
         # Asked for before there are roots, so that the first of them is watched at once.
-        self.observer.start()
-        self._when_stopping(self._stop_observer, STOP_SECONDS / 4)
-        self.roots.configure(config.scan_dirs, self.rules, _pace(config), self.observer)
+        self.observers.start()
+        self._when_stopping(self._stop_observers, STOP_SECONDS / 4)
+        self.roots.configure(config.scan_dirs, self.rules, _pace(config), self.observers)
         self._when_stopping(self.roots.stop, STOP_SECONDS / 4)
         self.jobs.start()
         self._when_stopping(self.jobs.stop, STOP_SECONDS / 4)
@@ -249,8 +250,8 @@ class Daemon:
     def _stop_workers(self, seconds: float) -> None:
         self.workers.stop(seconds)
 
-    def _stop_observer(self, seconds: float) -> None:
-        self.observer.stop(seconds)
+    def _stop_observers(self, seconds: float) -> None:
+        self.observers.stop(seconds)
 
     def stop(self) -> None:
         """Stop everything in reverse; a thread stuck on a dead disk does not hold it up."""
@@ -318,7 +319,7 @@ class Daemon:
         oldest = time.time() - 86_400 * self.config.history.keep_days
         self.writer.call(missing.purge)
         self.writer.call(lambda tx: forget_before(tx, oldest))
-        self.observer.check_watch_count()
+        self.observers.check_watch_count()
 
     def _count_online_time(self) -> None:
         now = time.monotonic()
@@ -382,11 +383,11 @@ class Daemon:
             self.workers.start()
             self.standing.apply(_policy(config))
         if config.watch.backend != old.watch.backend:
-            self.observer.stop(STOP_SECONDS)
-            self.observer = self._build_observer(config)
-            self.observer.start()
+            self.observers.stop(STOP_SECONDS)
+            self.observers = self._build_observers(config)
+            self.observers.start()
         if _watching(config) != _watching(old):
-            self.roots.configure(config.scan_dirs, self.rules, _pace(config), self.observer)
+            self.roots.configure(config.scan_dirs, self.rules, _pace(config), self.observers)
         log.info("The configuration was applied anew")
 
     def _reload_by_signal(self) -> None:
@@ -401,7 +402,7 @@ class Daemon:
         writer = self.writer.statistics()
         if writer.trouble is not None:
             troubles.append(writer.trouble)
-        watcher = self.observer.statistics()
+        watcher = self.observers.statistics()
         if watcher.degraded is not None:
             troubles.append(watcher.degraded)
         troubles += [
@@ -424,12 +425,15 @@ class Daemon:
     def metrics(self) -> tuple[bytes, str]:
         return self._metrics.render()
 
-    def _build_observer(self, config: Config) -> Observer:
-        return Observer(
-            canary_directory=os.path.join(os.path.dirname(config.db_path), b"canary"),
-            backend=config.watch.backend,
-            sink=self.roots,
-        )
+    def _build_observers(self, config: Config) -> Observers:
+        def build() -> Observer:
+            return Observer(
+                canary_directory=os.path.join(os.path.dirname(config.db_path), b"canary"),
+                backend=config.watch.backend,
+                sink=self.roots,
+            )
+
+        return Observers(build=build)
 
     def _build_workers(self, config: Config) -> Workers:
         workers = Workers(

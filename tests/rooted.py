@@ -19,7 +19,7 @@ from tests.parts import WITHIN, Parts
 from tests.wait import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from mediawatchd.watching.keeper import Keeper, RootStatus
@@ -37,17 +37,19 @@ class MadeUpObserver:
         self.is_slow = False
         self.state = WATCHED
         self.calls: list[tuple[str, int]] = []
+        self.mounts: dict[int, int | None] = {}
         self.drained = True
 
-    def watch(self, root_id: int, path: bytes) -> None:
+    def watch(self, root_id: int, path: bytes, network_mount: int | None) -> None:
         self.calls.append(("watch", root_id))
+        self.mounts[root_id] = network_mount
         if not self.is_slow:
             self._sink.watched(root_id, self.state)
 
     def unwatch(self, root_id: int) -> None:
         self.calls.append(("unwatch", root_id))
 
-    def sync(self, timeout_seconds: float) -> bool:
+    def sync(self, timeout_seconds: float, answers: Callable[[int], bool]) -> bool:
         return self.drained
 
 

@@ -82,14 +82,14 @@ def observing(base: bytes | os.PathLike[str], sink: RecordingSink, **arguments: 
     finally:
         sink.go_on.set()
         observer.stop(20)
-        assert observer.statistics().child_pid is None
+        assert not observer.statistics().child_pids
         assert not observer.statistics().alive
 
 
 def child_of(observer: Observer) -> int:
     """The process id of the child, as soon as it has shown the canary once."""
     wait_until(lambda: observer.statistics().canary_last_seen, within=30)
-    return wait_until(lambda: observer.statistics().child_pid, within=30)
+    return wait_until(lambda: observer.statistics().child_pids, within=30)[0]
 
 
 @contextmanager

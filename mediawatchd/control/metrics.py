@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mediawatchd.telemetry.heartbeat import Heartbeats
     from mediawatchd.telemetry.logs import Counter
     from mediawatchd.watching.keeper import RootStatus
-    from mediawatchd.watching.observer import Observer
+    from mediawatchd.watching.observers import Observers
     from mediawatchd.watching.roots import Roots
     from mediawatchd.work.jobs import Jobs
     from mediawatchd.work.workers import Workers
@@ -78,7 +78,7 @@ class Metrics(Collector):
         steering: Steering,
         database: Database,
         writer: Writer,
-        observer: Callable[[], Observer],
+        observers: Callable[[], Observers],
         roots: Roots,
         jobs: Jobs,
         application: Application,
@@ -88,7 +88,7 @@ class Metrics(Collector):
         self._steering = steering
         self._database = database
         self._writer = writer
-        self._observer = observer
+        self._observers = observers
         self._roots = roots
         self._jobs = jobs
         self._application = application
@@ -173,7 +173,7 @@ class Metrics(Collector):
                     seconds, "root")  # fmt: skip
 
     def _watching(self, statuses: Iterable[RootStatus], labels: Mapping[int, str]) -> Iterator[Metric]:
-        watcher = self._observer().statistics()
+        watcher = self._observers().statistics()
         events = from_zero(
             ((event,) for event in (*FILE_EVENTS, *DIRECTORY_EVENTS)),
             {(event,): count for event, count in watcher.events.items()},

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mediawatchd.catalog.open_work import open_work, unsettled
 from mediawatchd.errors import Refused
+from mediawatchd.watching.observer import ANSWERS_SECONDS
 from mediawatchd.work.progress import path_lists
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.writer import Writer
     from mediawatchd.watching.keeper import Keeper
-    from mediawatchd.watching.observer import Observer
+    from mediawatchd.watching.observers import Observers
     from mediawatchd.watching.roots import Roots
 
 LOOK_SECONDS = 5.0
@@ -31,10 +33,10 @@ LOOK_SECONDS = 5.0
 class Sync:
     """The condition is notified at every commit."""
 
-    def __init__(self, *, database: Database, writer: Writer, observer: Callable[[], Observer], roots: Roots) -> None:
+    def __init__(self, *, database: Database, writer: Writer, observers: Callable[[], Observers], roots: Roots) -> None:
         self._database = database
         self._writer = writer
-        self._observer = observer
+        self._observers = observers
         self._roots = roots
         self._stopping = False
         self._progress = threading.Condition()
@@ -67,8 +69,7 @@ class Sync:
         # What it could not place is looked at once more: two roots may tell of one file in the wrong order.
         if again := [(keeper, mark) for keeper, was in looked if (mark := keeper.hints.mark()) != was]:
             for keeper, mark in again:
-                if not keeper.wait_until_looked(mark, left()):
-                    _time_out("walk", keeper.path)
+                self._wait_for(keeper, partial(keeper.wait_until_looked, mark), left, "walk")
             until_ns = self._wait_for_writer(left)
         self._wait_for_rows(until_ns, left, is_paused)
         return self._answer(until_ns)
@@ -85,32 +86,47 @@ class Sync:
     ) -> list[tuple[Keeper, int]]:
         """Until all that the watcher had seen was looked at, and all walks that are due were made.
 
+        Each keeper looks at its root first: one whose disk hangs shows that, and is not waited for any longer.
         Returns the keepers that answer, each with the mark up to which its hints were followed.
         """
-        answering = [keeper for keeper in keepers if not self._hangs(keeper.root_id)]
-        for keeper in answering:
-            if not keeper.wait_until_checked(left()):
-                _time_out("root", keeper.path)
-        if not self._observer().sync(left()):
+        for keeper in keepers:
+            keeper.check_root()
+        for keeper in keepers:
+            self._wait_for(keeper, keeper.wait_until_checked, left, "root")
+        if not self._observers().sync(left(), self._answers):
             _time_out("watcher", None)
         waited = []
-        for keeper in answering:
+        for keeper in keepers:
+            if not self._answers(keeper.root_id):
+                continue
             mark = keeper.hints.mark()
             polled = keeper.status().watch != "inotify"
             request = keeper.ask_for_walk(keeper.path, "sync") if walk or polled else None
             waited.append((keeper, mark, request))
         for keeper, mark, request in waited:
-            if not keeper.wait_until_looked(mark, left()) or (request and not request.done.wait(left())):
-                _time_out("walk", keeper.path)
+            self._wait_for(keeper, partial(keeper.wait_until_looked, mark), left, "walk")
+            if request:
+                self._wait_for(keeper, request.done.wait, left, "walk")
         return [(keeper, mark) for keeper, mark, _ in waited]
 
-    def _hangs(self, root_id: int) -> bool:
-        return any(status.id == root_id and status.state == "error" for status in self._roots.statuses())
+    def _wait_for(self, keeper: Keeper, wait: Callable[[float], bool], left: Callable[[], float], stage: str) -> None:
+        """Wait until it is done, or the root's disk does not answer. Raises Refused at the time-out."""
+        while not wait(min(ANSWERS_SECONDS, left())):
+            if not self._answers(keeper.root_id):
+                return
+            if left() == 0:
+                _time_out(stage, keeper.path)
+
+    def _online(self) -> frozenset[int]:
+        return frozenset(status.id for status in self._roots.statuses() if status.state == "online")
+
+    def _answers(self, root_id: int) -> bool:
+        return all(status.id != root_id or status.state != "error" for status in self._roots.statuses())
 
     def _wait_for_rows(self, until_ns: int, left: Callable[[], float], is_paused: Callable[[], bool]) -> None:
         while True:
             with self._database.reader() as connection:
-                work = open_work(connection, self._roots.online(), until_ns)
+                work = open_work(connection, self._online(), until_ns)
             if not work:
                 return
             if self._stopping:
@@ -125,7 +141,7 @@ class Sync:
     def _answer(self, until_ns: int) -> dict[str, Any]:
         statuses = self._roots.statuses()
         with self._database.reader() as connection:
-            again = unsettled(connection, self._roots.online(), until_ns)
+            again = unsettled(connection, self._online(), until_ns)
             totals = self._roots.totals(connection)
         return {
             "synced": True,

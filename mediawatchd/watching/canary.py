@@ -2,7 +2,7 @@
 
 A probe closes a file that every inotify instance of the child watches. A reader that passes it is alive and
 has read all that happened before. A root has drained it when its watching thread has dealt with everything
-that its reader handed over before. A canary asks for the first, a sync for the second.
+that its reader handed over before. A canary asks for the first, a sync for the second, of the roots whose disks answer.
 
 Any thread of the child may call `Canary`; nothing here touches a root. One probe is under way at a time and those
 who ask meanwhile share the next one. Two files take turns and are only opened and closed: so a full disk does
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 Answer = Callable[[int, str | None], None]
 
@@ -31,10 +31,10 @@ class Canary:
         self._roots: set[int] = set()
         self._expelled: set[int] = set()
         self._readers: set[int] = set()
-        self._asked: list[tuple[int, bool]] = []
+        self._asked: list[tuple[int, frozenset[int] | None]] = []
         self._under_way: list[int] = []
         self._to_pass: set[int] = set()
-        self._to_drain: dict[int, tuple[set[int], list[int]]] = {}
+        self._to_drain: dict[int, dict[int, set[int]]] = {}
 
     def enter(self, key: int) -> None:
         """A root is about to be watched: every sync from now on waits until its watches are set."""
@@ -60,10 +60,10 @@ class Canary:
             self._expelled.add(key)
             self._leave_locked(key)
 
-    def ask(self, ticket: int, *, drained: bool) -> None:
-        """Answers when every reader has passed a new probe or, with `drained`, when every root has drained it."""
+    def ask(self, ticket: int, roots: Collection[int] | None = None) -> None:
+        """Answers when every reader has passed a new probe or, given roots, when each of these has drained it."""
         with self._lock:
-            self._asked.append((ticket, drained))
+            self._asked.append((ticket, None if roots is None else frozenset(roots)))
             if not self._to_pass:
                 self._probe_locked()
 
@@ -96,15 +96,15 @@ class Canary:
             asked, self._asked = self._asked, []
             self._number += 1
             problem = self._close_file_locked()
-            self._under_way = [ticket for ticket, drained in asked if not drained]
-            draining = [ticket for ticket, drained in asked if drained]
+            self._under_way = [ticket for ticket, roots in asked if roots is None]
             if problem is not None:
                 for ticket, _ in asked:
                     self._answer(ticket, problem)
                 continue
-            if draining:
-                self._to_drain[self._number] = (set(self._roots), draining)
-                self._settle_locked(self._number)
+            self._to_drain[self._number] = {
+                ticket: set(self._roots & roots) for ticket, roots in asked if roots is not None
+            }
+            self._settle_locked(self._number)
             self._to_pass = set(self._readers)
             if self._to_pass:
                 return
@@ -132,15 +132,17 @@ class Canary:
 
     def _drained_locked(self, key: int, number: int) -> None:
         for each in [each for each in self._to_drain if each <= number]:
-            self._to_drain[each][0].discard(key)
+            for waiting in self._to_drain[each].values():
+                waiting.discard(key)
             self._settle_locked(each)
 
     def _settle_locked(self, number: int) -> None:
-        waiting, tickets = self._to_drain[number]
-        if not waiting:
+        tickets = self._to_drain[number]
+        for ticket in [ticket for ticket, waiting in tickets.items() if not waiting]:
+            del tickets[ticket]
+            self._answer(ticket, None)
+        if not tickets:
             del self._to_drain[number]
-            for ticket in tickets:
-                self._answer(ticket, None)
 
 
 class CanarySchedule:

@@ -5,7 +5,7 @@ one line of JSON is one message, either way. It ends when the socket closes, whe
 when any of its threads ends with an error: a child that is half alive would be a silent loss.
 
 The main thread obeys, one thread sends, and each root has two (see `watches`). Imports stay light: every megabyte
-here counts twice, once for each child.
+here counts once for each child.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class Child:
             case ["unwatch", int(key)] if key in self._roots:
                 self._roots.pop(key).stop()
             case ["canary", int(ticket)] if self._canary is not None:
-                self._canary.ask(ticket, drained=False)
-            case ["sync", int(ticket)] if self._canary is not None:
-                self._canary.ask(ticket, drained=True)
+                self._canary.ask(ticket)
+            case ["sync", int(ticket), list(keys)] if self._canary is not None:
+                self._canary.ask(ticket, keys)
             case ["check"]:
                 for root in self._roots.values():
                     root.check()

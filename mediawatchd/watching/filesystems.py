@@ -81,7 +81,7 @@ def identify(path_fd: int, mount: Mount) -> Identity:
     """
     if mount_id(path_fd) != mount.id:
         raise OSError(errno.ESTALE, "the directory is not on this mount any more")
-    remote = mount.type in _REMOTE or mount.type.startswith("fuse.")
+    remote = is_network(mount)
     stacked = mount.type in _STACKED
     keys: list[tuple[Literal["uuid", "fsid", "source"], str]] = []
     if not remote:
@@ -100,6 +100,11 @@ def identify(path_fd: int, mount: Mount) -> Identity:
         network=remote,
         aliases=tuple(key for _, key in keys[1:]),
     )
+
+
+def is_network(mount: Mount) -> bool:
+    """Whether another machine or a program serves this mount, so that any call there may hang."""
+    return mount.type in _REMOTE or mount.type.startswith("fuse.")
 
 
 def _uuid(fd: int, mount: Mount) -> str | None:

@@ -13,15 +13,16 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from mediawatchd.catalog import known, roots
-from mediawatchd.catalog.directories import parent_path
+from mediawatchd.catalog import roots
 from mediawatchd.model import SECOND, RootState
+from mediawatchd.watching.filesystems import is_network
 from mediawatchd.watching.guard import Verdict, judge
 from mediawatchd.watching.hints import Hints
+from mediawatchd.watching.lookout import Lookout
 from mediawatchd.watching.places import Places
 from mediawatchd.watching.reporting import Reporting
 from mediawatchd.watching.timetable import Pace, Timetable
-from mediawatchd.watching.visitor import Covered, Visitor
+from mediawatchd.watching.visitor import Visitor
 from mediawatchd.watching.walk import Walked, open_below
 from mediawatchd.watching.walker import CANCELLED, Ended, Walker
 from mediawatchd.watching.walks import HINT, WalkRequest, Walks
@@ -34,15 +35,16 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.writer import Writer
     from mediawatchd.telemetry.durations import Durations
     from mediawatchd.telemetry.heartbeat import Heartbeat
-    from mediawatchd.watching.hints import Names
-    from mediawatchd.watching.mounts import Mounts
-    from mediawatchd.watching.observer import Observer, WatchState
+    from mediawatchd.watching.mounts import Mount, Mounts
+    from mediawatchd.watching.observer import WatchState
+    from mediawatchd.watching.observers import Observers
     from mediawatchd.watching.rules import Rules
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10.0
-UNREADABLE_SECONDS = 60.0
+NETWORK_LOOK_SECONDS = 60.0
+"""How often a network mount that nothing is asked of is looked at, so that it is told when its server hangs."""
 
 
 class RootStatus(NamedTuple):
@@ -76,7 +78,7 @@ class Keeper:
         writer: Writer,
         clock: CatalogClock,
         mounts: Mounts,
-        observer: Observer,
+        observers: Observers,
         heart: Heartbeat,
         is_paused: Callable[[], bool],
         state_changed: Callable[[bytes, Verdict], None],
@@ -91,7 +93,7 @@ class Keeper:
         self._database = database
         self._reporting = Reporting(writer=writer, heart=heart)
         self._mounts = mounts
-        self._observer = observer
+        self._observers = observers
         self.heart = heart
         self._is_paused = is_paused
         self._state_changed = state_changed
@@ -115,8 +117,17 @@ class Keeper:
             is_disturbed=self._is_disturbed,
         )
         self._timetable = Timetable(pace=pace, root=path, clock=time.monotonic)
+        self._lookout = Lookout(
+            root=path,
+            rules=rules,
+            visitor=self._visitor,
+            hints=self.hints,
+            walks=self.walks,
+            open_directory=self._open,
+            check_root=self.check_root,
+        )
         self._generation = -1
-        self._taken = 0
+        self._mounted_below: frozenset[Mount] = frozenset()
 
         self._changed = threading.Condition()
         # Guarded by _changed:
@@ -128,7 +139,7 @@ class Keeper:
         self._looked = 0
         self._verdict = Verdict("offline", "it was not looked at yet")
         self._since = time.time()
-        self._next_attempt: float | None = None
+        self._next_look: float | None = None
         self._watch: WatchState | None = None
         self._awaiting_watch = False
         self._last_walk: tuple[Walked, float] | None = None
@@ -240,13 +251,18 @@ class Keeper:
                 since=self._since,
                 message=message,
                 hint=hint,
-                next_attempt=self._next_attempt,
+                next_attempt=self._next_attempt_locked(),
                 watch=kind,
                 unwatched_directories=watch.unwatched_count if watch and verdict.state == "online" else 0,
                 walking=request.walked.current if request else None,
                 last_walk=walked,
                 last_walk_seconds=seconds,
             )
+
+    def _next_attempt_locked(self) -> float | None:
+        if self._next_look is None or self._verdict.state == "online":
+            return None
+        return time.time() + max(0.0, self._next_look - time.monotonic())
 
     def _is_checked_locked(self) -> bool:
         return not (self._check or self._checking)
@@ -267,14 +283,14 @@ class Keeper:
 
     def _round(self) -> bool:
         """One turn; True when there is more to do at once."""
-        retry = self._next_attempt is not None and time.monotonic() >= self._next_attempt
-        if self._check or retry or self._mounts.changed_since(self._generation, self.path):
+        due = self._next_look is not None and time.monotonic() >= self._next_look
+        if self._check or due or self._mounts.changed_since(self._generation, self.path):
             self._check_root()
         if self._verdict.state != "online":
             self._refuse_walks()
             return False
         try:
-            mark = self._look()
+            mark = self._lookout.look(self._connection)
             for path, cause in self._timetable.due(self._watch):
                 self.ask_for_walk(path, cause)
             busy = self._go_on_walking()
@@ -295,9 +311,9 @@ class Keeper:
 
     def _wait_seconds(self) -> float | None:
         now = time.monotonic()
-        if self._verdict.state != "online":
-            return max(0.0, (self._next_attempt or now) - now)
-        due = (self._timetable.due_seconds(), self.hints.due_seconds())
+        due = [None if self._next_look is None else max(0.0, self._next_look - now)]
+        if self._verdict.state == "online":
+            due += [self._timetable.due_seconds(), self.hints.due_seconds()]
         return min((each for each in due if each is not None), default=None)
 
     def _check_root(self) -> None:
@@ -312,29 +328,36 @@ class Keeper:
         row = roots.root(self._connection, self.root_id)
         verdict = judge(self._connection, self._reporting, self._places, row, accepting=accepting)
         self._set_verdict(verdict)
-        self._follow(was, verdict, disturbed=disturbed)
+        self._follow(was, verdict, frozenset(table.below(self.path)), disturbed=disturbed)
         with self._changed:
             self._checking = False
+            self._plan_look_locked()
             self._changed.notify_all()
 
-    def _follow(self, was: Verdict, verdict: Verdict, *, disturbed: bool) -> None:
+    def _follow(self, was: Verdict, verdict: Verdict, below: frozenset[Mount], *, disturbed: bool) -> None:
         """Watch a root that has come, stop watching one that has gone."""
         if self._stopping:
             return  # the root may have another keeper already
+        before, self._mounted_below = self._mounted_below, below
+        # Also where the same mounts are in the table: one may have gone and come back meanwhile.
+        mounted = below != before or (disturbed and bool(below))
         if verdict.state != "online":
             self._walker.interrupt()
             self._timetable.clear()
             if was.state == "online":
-                self._observer.unwatch(self.root_id)
+                self._observers.unwatch(self.root_id)
                 self.hints.clear()
-        elif was.state != "online" or was.mount_id != verdict.mount_id:
+        elif was.state != "online" or was.mount_id != verdict.mount_id or mounted:
+            # What is mounted or unmounted below is told by no event, and hides what the walk has open. What is mounted
+            # elsewhere disturbs no walk: where containers come and go, a long one would never end.
             self._walker.interrupt()
             with self._changed:
                 self._awaiting_watch = True
-            self._observer.watch(self.root_id, self.path)
+            networks = [mount.id for mount in below if is_network(mount)]
+            self._observers.watch(
+                self.root_id, self.path, verdict.mount_id if verdict.network else min(networks, default=None)
+            )
         elif disturbed:
-            # Something was mounted or unmounted below: what the walk has open may be hidden now. What is mounted
-            # elsewhere disturbs no walk: where containers come and go, a long one would never end.
             self._walker.interrupt()
 
     def _set_verdict(self, verdict: Verdict) -> None:
@@ -342,7 +365,7 @@ class Keeper:
             was, self._verdict = self._verdict, verdict
             if verdict.state != was.state:
                 self._since = time.time()
-            self._next_attempt = None if verdict.state == "online" else time.monotonic() + RETRY_SECONDS
+            self._plan_look_locked()
             self._changed.notify_all()
         if (verdict.state, verdict.message) != (was.state, was.message):
             if verdict.state == "online":
@@ -351,66 +374,14 @@ class Keeper:
                 log.warning("Root is %s root=%s reason=%s", verdict.state, self.path, verdict.message)
             self._state_changed(self.path, verdict)
 
-    def _look(self) -> int:
-        """Look at the hints that are due; returns the mark up to which that is done."""
-        batch = self.hints.take()
-        if batch.everything:
-            self.walks.ask(WalkRequest(self.path, "too_many_hints", self._taken + 1))
-        names = dict(batch.names)
-        for path in batch.walks:
-            if path == self.path:
-                self._ask_for_hinted(path)
-            else:
-                # Its parent is looked at first: what is new there may be known from elsewhere.
-                parent = parent_path(path)
-                names[parent] = {**names.get(parent, {}), path[len(parent) : -1]: False}
-        for path in sorted(names):
-            self._look_at(path, names[path])
-        self._taken = batch.mark
-        return batch.mark
-
-    def _look_at(self, path: bytes, names: Names) -> None:
-        relative = path[len(self.path) :]
-        if not path.startswith(self.path) or (relative and self._rules.ignored_below(relative, True)):
-            return
-        parent = parent_path(path)
-        in_parent = {path[len(parent) : -1]: False}
-        is_new = bool(relative) and known.directory(self._connection, path) is None
-        if is_new:
-            # It may have moved here: then its files are known, and it moves before they would one by one.
-            self._look_at(parent, in_parent)
-        try:
-            fd = self._open(path)
-        except (FileNotFoundError, NotADirectoryError):
-            if not relative:
-                self.check_root()
-            elif not is_new:
-                # The directory itself is gone: what its parent shows counts for all that was in it.
-                self._look_at(parent, in_parent)
-            return
-        except PermissionError:
-            return  # nothing can be seen, and nothing changes
-        except OSError as error:
-            # A bad directory, or a bad disk: the look at the root itself tells which.
-            log.warning("A directory could not be read, trying again path=%s error=%s", path, error)
-            self.check_root()
-            self.hints.add_later(path, None, UNREADABLE_SECONDS)
-            return
-        try:
-            for directory in self._visitor.names(self._connection, fd, path, names):
-                self._ask_for_hinted(directory)
-        except Covered:
-            log.warning("Another file system covers known files path=%s", path)
-        finally:
-            os.close(fd)
-
-    def _ask_for_hinted(self, path: bytes) -> None:
-        # Older than the oldest hint of the batch: who waits for that one waits for this walk.
-        mark = self._taken + 1
-        if path == self.path:
-            self.walks.ask(WalkRequest(path, "lost", mark))
-        elif path.startswith(self.path) and not self._rules.ignored_below(path[len(self.path) :], True):
-            self.walks.ask(WalkRequest(path, HINT, mark))
+    def _plan_look_locked(self) -> None:
+        """When to look at the root again unasked. While its watches are being set, its disk may hang in that."""
+        seconds = None
+        if self._verdict.state != "online" or self._awaiting_watch:
+            seconds = RETRY_SECONDS
+        elif self._verdict.network:
+            seconds = NETWORK_LOOK_SECONDS
+        self._next_look = None if seconds is None else time.monotonic() + seconds
 
     def _open(self, path: bytes) -> int:
         root_fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

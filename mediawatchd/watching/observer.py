@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 Backend = Literal["auto", "inotify", "polling"]
 
+ANSWERS_SECONDS = 1.0
+"""How often it is asked whether the disks that are waited for still answer."""
+
 _numbers = itertools.count()
 """Each observer of the process has canary files of its own, so several may share a directory."""
 
@@ -105,13 +108,17 @@ class Observer:
             os.makedirs(self._canary_directory, exist_ok=True)
         self._thread.start()
 
-    def stop(self, timeout_seconds: float) -> None:
-        """Ends the child and the thread; blocks for at most the time given. May be called again."""
+    def ask_to_stop(self) -> None:
+        """Returns at once; `stop` waits."""
         with self._changed:
             self._stopping = True
             if self._link is not None:
                 self._link.hang_up()
             self._changed.notify_all()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Ends the child and the thread; blocks for at most the time given. May be called again."""
+        self.ask_to_stop()
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
 
@@ -138,28 +145,49 @@ class Observer:
         with self._changed:
             self._send_locked("check")
 
-    def sync(self, timeout_seconds: float) -> bool:
+    def sync(self, timeout_seconds: float, answers: Callable[[int], bool] = lambda _root_id: True) -> bool:
         """Whether everything that happened on disk before the call was handed to the sink, as a hint or as a loss.
 
-        Waits also until the watches of new roots and directories are set. Several threads may wait. False when
-        the time is over; a child that is restarted meanwhile is asked again.
+        Waits also until the watches of new roots and directories are set. A root is waited for only as long as its
+        disk `answers`, which is asked every second. Several threads may wait. False when the time is over; a child
+        that is restarted meanwhile is asked again.
         """
         if self._backend == "polling":
             return True
         deadline = self._clock() + timeout_seconds
+        passed = None
+        while passed is None and self._clock() < deadline:
+            with self._changed:
+                roots = {root_id: root.key for root_id, root in self._roots.items()}
+            # Asked without the lock: who answers may hold one of its own.
+            keys = {key for root_id, key in roots.items() if answers(root_id)}
+            passed = self._sync_of(roots, keys, deadline, answers)
+        return passed is True
+
+    def _sync_of(
+        self, roots: dict[int, int], keys: set[int], deadline: float, answers: Callable[[int], bool]
+    ) -> bool | None:
+        """Whether the roots with these keys have drained; None when it is to be asked again, or the time is over."""
+        sync = _Sync()
+        ticket = next(self._tickets)
         with self._changed:
-            while self._changed.wait_for(lambda: self._link or self._stopping, deadline - self._clock()):
-                if self._stopping:
-                    break
-                sync = _Sync()
-                ticket = next(self._tickets)
-                self._syncs[ticket] = sync
-                self._send_locked("sync", ticket)
-                self._changed.wait_for(sync.has_ended, deadline - self._clock())
-                self._syncs.pop(ticket, None)
-                if not sync.abandoned:
-                    return sync.passed
-        return False
+            if not self._changed.wait_for(lambda: self._link or self._stopping, deadline - self._clock()):
+                return None
+            if self._stopping:
+                return False
+            self._syncs[ticket] = sync
+            self._send_locked("sync", ticket, sorted(keys))
+        try:
+            while (left := deadline - self._clock()) > 0:
+                with self._changed:
+                    if self._changed.wait_for(sync.has_ended, min(ANSWERS_SECONDS, left)):
+                        return None if sync.abandoned else sync.passed
+                if any(key in keys and not answers(root_id) for root_id, key in roots.items()):
+                    return None
+            return None
+        finally:
+            with self._changed:
+                del self._syncs[ticket]
 
     def statistics(self) -> ObserverStatistics:
         """A snapshot; costs a few reads below /proc and waits for no disk."""
@@ -174,7 +202,7 @@ class Observer:
                 canary_last_seen=self._canary_last_seen,
                 events=dict(self._events + Counter(self._events_of_child)),
                 lost=dict(self._lost),
-                child_pid=None if link is None else link.pid,
+                child_pids=() if link is None or link.pid is None else (link.pid,),
                 degraded=self._degraded,
             )
 

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from mediawatchd.telemetry.heartbeat import Heartbeats
     from mediawatchd.watching.guard import Verdict
     from mediawatchd.watching.mounts import Mounts, Table
-    from mediawatchd.watching.observer import Observer, WatchState
+    from mediawatchd.watching.observer import WatchState
+    from mediawatchd.watching.observers import Observers
     from mediawatchd.watching.rules import Rules
     from mediawatchd.watching.timetable import Pace
     from mediawatchd.watching.walks import WalkRequest
 
-HANGING_SECONDS = 30.0
-"""A keeper that has been at one call for so long hangs on its disk."""
+HANGING_SECONDS = 15.0
+"""A keeper that has been at one call for so long hangs on its disk: longer than a disk takes to spin up."""
 
 
 class Roots:
@@ -61,7 +62,7 @@ class Roots:
         self._keepers: dict[int, Keeper] = {}
         self._online: frozenset[int] = frozenset()
 
-    def configure(self, paths: Sequence[bytes], rules: Rules, pace: Pace, observer: Observer) -> None:
+    def configure(self, paths: Sequence[bytes], rules: Rules, pace: Pace, observers: Observers) -> None:
         """Start a keeper for each path, in place of those there are. Blocks until the catalog knows the roots.
 
         Who asks for a walk meanwhile asks a former keeper, and the next one makes it.
@@ -69,7 +70,7 @@ class Roots:
         self._end_keepers(5.0)
         former = self._all()
         for keeper in former:
-            observer.unwatch(keeper.root_id)
+            observers.unwatch(keeper.root_id)
             self._heartbeats.retire(keeper.heart)
 
         def configured(tx: Transaction) -> dict[bytes, int]:
@@ -88,7 +89,7 @@ class Roots:
                 writer=self._writer,
                 clock=self._database.clock,
                 mounts=self._mounts,
-                observer=observer,
+                observers=observers,
                 heart=self._heartbeats.register(f"root-{root_id}", tolerated=True),
                 is_paused=self._is_paused,
                 state_changed=self._state_changed,

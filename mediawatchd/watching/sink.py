@@ -45,5 +45,5 @@ class ObserverStatistics:
     canary_last_seen: float | None
     events: dict[str, int]
     lost: dict[tuple[int, str], int]
-    child_pid: int | None
+    child_pids: tuple[int, ...]
     degraded: str | None

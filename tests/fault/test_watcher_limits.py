@@ -39,7 +39,7 @@ def limited(name: str, value: int) -> tuple[str, ...]:
 
 
 def raise_limit(observer: Observer, name: str, value: int) -> None:
-    namespace = ["nsenter", "--user", "--preserve-credentials", "--target", str(observer.statistics().child_pid)]
+    namespace = ["nsenter", "--user", "--preserve-credentials", "--target", str(observer.statistics().child_pids[0])]
     subprocess.run([*namespace, "sh", "-c", f"echo {value} > {_file(name)}"], check=True)
 
 

@@ -63,7 +63,7 @@ class Parts:
         self.writing = WRITER
         self.watching = ObserverStatistics(
             alive=True, restarts=2, watches=40, watches_limit=None, canary_last_seen=None, events={"closed": 6},
-            lost={(1, "overflow"): 2, (9, "limit"): 1}, child_pid=None, degraded=None,
+            lost={(1, "overflow"): 2, (9, "limit"): 1}, child_pids=(), degraded=None,
         )  # fmt: skip
         self.all = [FILMS]
         self.totals = {1: dict.fromkeys(FIELDS, 0) | {"files": 100, "bytes": 5_000, "held": 60, "pending_probe": 8}}
@@ -79,7 +79,7 @@ class Parts:
         given: dict[str, Any] = {
             "steering": self,
             "writer": SimpleNamespace(statistics=lambda: self.writing),
-            "observer": lambda: SimpleNamespace(statistics=lambda: self.watching),
+            "observers": lambda: SimpleNamespace(statistics=lambda: self.watching),
             "roots": roots,
             "jobs": SimpleNamespace(running=lambda: self.jobs, ended=lambda: {("scan", "done"): 1}),
             "application": SimpleNamespace(requests=lambda: {("/api/jobs/<job>", 200): 2}),

@@ -103,7 +103,7 @@ class Bench:
             sync=Sync(
                 database=parts.database,
                 writer=parts.writer,
-                observer=lambda: parts.observer,  # type: ignore[arg-type, return-value] - made up
+                observers=lambda: parts.observer,  # type: ignore[arg-type, return-value] - made up
                 roots=parts.roots,
             ),
             feed=Feed(database=parts.database),

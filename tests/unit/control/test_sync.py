@@ -29,7 +29,7 @@ class Bench:
         self.sync = Sync(
             database=parts.database,
             writer=parts.writer,
-            observer=lambda: parts.observer,  # type: ignore[arg-type, return-value] - made up
+            observers=lambda: parts.observer,  # type: ignore[arg-type, return-value] - made up
             roots=parts.roots,
         )
         parts.listeners.append(lambda _committed: self.sync.committed())

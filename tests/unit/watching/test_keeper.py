@@ -4,12 +4,14 @@ import os
 import shutil
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mediawatchd.watching import keeper, places, visitor, walker
 from mediawatchd.watching.filesystems import Identity
+from mediawatchd.watching.guard import Verdict
+from mediawatchd.watching.mounts import Table
 from mediawatchd.watching.observer import WatchState
 from tests.parts import WITHIN
 from tests.rooted import PACE, Rooted, open_below, rooted
@@ -501,3 +503,68 @@ def test_what_is_mounted_elsewhere_disturbs_no_walk(parts: Rooted, root: bytes, 
     gate.open()
     assert request.done.wait(WITHIN)
     assert request.walked is walked
+
+
+def test_a_root_is_looked_at_again_while_its_watches_are_being_set(
+    tmp_path: Path, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The disk may hang in that, which only a look of the keeper's own finds out.
+    monkeypatch.setattr(keeper, "RETRY_SECONDS", 0.05)
+    looked = []
+    judge = keeper.judge
+
+    def counting(*arguments: Any, **named: Any) -> Verdict:
+        looked.append(1)
+        return judge(*arguments, **named)
+
+    monkeypatch.setattr(keeper, "judge", counting)
+    with rooted(tmp_path) as parts:
+        parts.observer.is_slow = True
+        parts.keep(root)
+        wait_until(lambda: len(looked) > 2, within=WITHIN)
+        assert parts.observer.calls == [("watch", parts.root_ids[root])]
+        assert parts.status(root).next_attempt is None
+
+
+def test_a_network_mount_is_looked_at_now_and_then(
+    tmp_path: Path, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "NETWORK_LOOK_SECONDS", 0.05)
+    looked = []
+
+    def remote(*_arguments: Any, **_named: Any) -> Verdict:
+        looked.append(1)
+        return Verdict("online", mount_id=7, network=True)
+
+    monkeypatch.setattr(keeper, "judge", remote)
+    with rooted(tmp_path, root) as parts:
+        wait_until(lambda: len(looked) > 3, within=WITHIN)
+        assert parts.observer.mounts == {parts.root_ids[root]: 7}
+
+
+def test_a_root_is_watched_anew_when_something_is_mounted_below(
+    tmp_path: Path, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No event tells of a mount, and the watches of what it hides stay silent.
+    with rooted(tmp_path, root) as parts:
+        watch = ("watch", parts.root_ids[root])
+        assert parts.observer.calls == [watch]
+        mounted = parts.mounts.current().covering(root)._replace(id=99, point=root + b"films/", type="nfs4")
+        monkeypatch.setattr(Table, "below", lambda *_: (mounted,))
+        parts.keeper(root).check_root()
+        parts.settle(root)
+        assert parts.observer.calls == [watch, watch]
+        assert parts.observer.mounts == {parts.root_ids[root]: 99}
+        parts.keeper(root).check_root()
+        parts.settle(root)
+        assert parts.observer.calls == [watch, watch]
+
+
+def test_a_next_attempt_is_told_in_unix_time(tmp_path: Path) -> None:
+    away = bytes(tmp_path / "away") + b"/"
+    with rooted(tmp_path) as parts:
+        parts.keep(away)
+        assert parts.keeper(away).wait_until_checked(WITHIN)
+        status = parts.status(away)
+        assert status.next_attempt is not None
+        assert abs(status.next_attempt - time.time() - keeper.RETRY_SECONDS) < WITHIN

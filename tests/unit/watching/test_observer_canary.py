@@ -39,8 +39,8 @@ def join(canary: Canary, *keys: int) -> None:
 
 def test_a_canary_waits_for_every_reader_and_a_sync_for_every_root(canary: Canary, answers: Answers) -> None:
     join(canary, 1, 2)
-    canary.ask(10, drained=False)
-    canary.ask(11, drained=True)
+    canary.ask(10)
+    canary.ask(11, {1, 2})
     first, second = canary.names[1], canary.names[0]
     assert canary.passed(1, first) == 1
     assert answers == {}
@@ -57,18 +57,18 @@ def test_a_canary_waits_for_every_reader_and_a_sync_for_every_root(canary: Canar
 
 def test_each_probe_closes_the_other_file(canary: Canary, tmp_path: Path) -> None:
     join(canary, 1)
-    canary.ask(1, drained=False)
+    canary.ask(1)
     assert os.listdir(tmp_path) == ["canary-1"]
     canary.passed(1, b"canary-1")
-    canary.ask(2, drained=False)
+    canary.ask(2)
     assert sorted(os.listdir(tmp_path)) == ["canary-0", "canary-1"]
 
 
 def test_a_late_event_of_an_older_probe_passes_nothing(canary: Canary, answers: Answers) -> None:
     join(canary, 1)
-    canary.ask(1, drained=False)
+    canary.ask(1)
     assert canary.passed(1, None) == 1
-    canary.ask(2, drained=False)
+    canary.ask(2)
     assert canary.passed(1, b"canary-1") is None
     assert canary.passed(1, b"other") is None
     assert 2 not in answers
@@ -78,15 +78,15 @@ def test_a_late_event_of_an_older_probe_passes_nothing(canary: Canary, answers: 
 
 
 def test_without_roots_every_answer_comes_at_once(canary: Canary, answers: Answers) -> None:
-    canary.ask(1, drained=False)
-    canary.ask(2, drained=True)
+    canary.ask(1)
+    canary.ask(2, {1, 2})
     assert answers == {1: None, 2: None}
 
 
 def test_a_sync_waits_for_a_root_that_is_being_set_up(canary: Canary, answers: Answers) -> None:
     canary.enter(1)
-    canary.ask(1, drained=True)
-    canary.ask(2, drained=False)
+    canary.ask(1, {1, 2})
+    canary.ask(2)
     assert answers == {2: None}
     missed = canary.join(1)
     canary.drained(1, missed)
@@ -96,8 +96,8 @@ def test_a_sync_waits_for_a_root_that_is_being_set_up(canary: Canary, answers: A
 @pytest.mark.parametrize("leave", [Canary.leave, Canary.expel])
 def test_nobody_waits_for_a_root_that_left(canary: Canary, answers: Answers, leave: object) -> None:
     join(canary, 1, 2)
-    canary.ask(1, drained=True)
-    canary.ask(2, drained=False)
+    canary.ask(1, {1, 2})
+    canary.ask(2)
     canary.passed(1, b"canary-1")
     canary.drained(1, 1)
     assert callable(leave)
@@ -110,15 +110,15 @@ def test_a_root_that_was_expelled_does_not_come_back(canary: Canary, answers: An
     canary.enter(1)
     canary.expel(1)
     join(canary, 1)
-    canary.ask(1, drained=True)
+    canary.ask(1, {1, 2})
     assert answers == {1: None}
 
 
 def test_a_directory_that_cannot_be_written_is_the_answer(tmp_path: Path, answers: Answers) -> None:
     canary = Canary(directory=os.fsencode(tmp_path) + b"/none", name=b"canary", answer=answers.put)
     join(canary, 1)
-    canary.ask(1, drained=False)
-    canary.ask(2, drained=True)
+    canary.ask(1)
+    canary.ask(2, {1, 2})
     assert set(answers) == {1, 2}
     assert all("cannot be written" in (problem or "") for problem in answers.values())
 
