@@ -159,7 +159,7 @@ def test_every_part_is_stopped_though_one_of_them_fails(tmp_path: Path) -> None:
 
 
 def test_reload_applies_each_part_of_the_configuration(bench: Bench) -> None:
-    workers, observer = bench.daemon.workers, bench.daemon.observer
+    workers, observers = bench.daemon.workers, bench.daemon.observers
     keepers = bench.daemon.roots.keepers()
     bench.file.write_text("watch: {settle_seconds: 0.1}\nhistory: {keep_days: 5}\nmissing: {hold_share: null}\n")
     bench.daemon.reload()
@@ -172,7 +172,7 @@ def test_reload_applies_each_part_of_the_configuration(bench: Bench) -> None:
     assert bench.daemon.roots.keepers() == keepers
     bench.file.write_text("watch: {settle_seconds: 0.1, backend: polling}\nhashing: {workers: 1}\n")
     bench.daemon.reload()
-    assert bench.daemon.observer is not observer
+    assert bench.daemon.observers is not observers
     assert bench.daemon.roots.keepers() != keepers
     assert bench.daemon.operations.sync(WITHIN, walk=True)["synced"]
     assert bench.daemon.last_reload[0]
