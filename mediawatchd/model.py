@@ -17,6 +17,9 @@ outcome     what a worker found, with the file id and the stamp it read under
 problem     why a file could not be read or understood; a value, never an exception across threads
 missing     a row whose file is gone from a disk that is there
 held        absent, but too many at once to believe; waits for a person or for the files' return
+fingerprint what a video looks like: a hash of each of some frames, with their times
+matched     a fingerprint that was compared with all others
+pair        two videos that look alike, with the evidence; a person may dismiss it
 walk        one pass over a root or a folder of it that compares the disk with the catalog
 job         what a person started and can see, wait for and cancel: a scan or a phash run
 catalog time   nanoseconds that the catalog has been open, over all runs; never goes back, knows no wall clock

@@ -1,8 +1,8 @@
-"""Perceptual hashes and fingerprints in a damaged catalog, read where it can still be read.
+"""Perceptual hashes, fingerprints and dismissed pairs in a damaged catalog, read where it can still be read.
 
-Runs in the thread that opens the database. They are what takes long to compute again; all else comes from the disk.
-A salvaged row has its old quick hash as `former_quick_hash`, so that they count only after the file was read
-again and still has that quick hash.
+Runs in the thread that opens the database. They are what takes long to compute again, or a person's word; all else
+comes from the disk. A salvaged row has its old quick hash as `former_quick_hash`, so that they count only after the
+file was read again and still has that quick hash.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def salvage(source: bytes, connection: sqlite3.Connection, *, now: int) -> int:
         with closing(opened) as damaged:
             rows = restore.insert(_as_far_as_readable(_remembered(damaged, now=now)))
             _restore_fingerprints(connection, damaged)
+            _restore_verdicts(connection, damaged)
         if rows:
             break
     restore.finish()
@@ -97,6 +98,17 @@ def _restore_fingerprints(connection: sqlite3.Connection, damaged: sqlite3.Conne
     connection.execute(
         f"UPDATE media_files SET lacks = lacks & ~{FINGERPRINT} WHERE id IN (SELECT file_id FROM fingerprints)"
     )
+
+
+def _restore_verdicts(connection: sqlite3.Connection, damaged: sqlite3.Connection) -> None:
+    """Insert what a person said of two rows that were both salvaged."""
+    known = {file_id for (file_id,) in connection.execute("SELECT id FROM media_files")}
+    query = "SELECT b_id, dismissed_at FROM dismissed_pairs WHERE a_id = ?"
+    for a_id in known:
+        with suppress(sqlite3.DatabaseError, UnicodeDecodeError):  # also in a catalog of a version that had none
+            for b_id, at in damaged.execute(query, (a_id,)):
+                if b_id in known and a_id < b_id and isinstance(at, int):
+                    connection.execute("INSERT OR IGNORE INTO dismissed_pairs VALUES (?, ?, ?)", (a_id, b_id, at))
 
 
 def _fingerprint(damaged: sqlite3.Connection, file_id: int) -> tuple[float, bytes] | None:

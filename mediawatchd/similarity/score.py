@@ -9,7 +9,7 @@ also run alike (see `timeline`), be spread over the shorter video, and show at l
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mediawatchd.hashing.fingerprint import Fingerprint
+    from mediawatchd.model import SimilarVerdict
     from mediawatchd.similarity.frames import Words
 
     Distances = NDArray[np.intp]
-
-Verdict = Literal["duplicate", "probable", "contained"]
 
 DUPLICATE_BITS = 60.0
 PROBABLE_BITS = 75.0
@@ -57,7 +56,7 @@ class Match(NamedTuple):
     the shorter video that are alike at the right time.
     """
 
-    verdict: Verdict | None
+    verdict: SimilarVerdict | None
     distance: float
     matched_frames: int
     offset_seconds: float
@@ -160,7 +159,7 @@ def _gap(timeline: Timeline, count: int) -> int:
     return int(np.diff(edges).max()) - 1
 
 
-def _match(verdict: Verdict, distance: float, timeline: Timeline, way: int) -> Match:
+def _match(verdict: SimilarVerdict, distance: float, timeline: Timeline, way: int) -> Match:
     return Match(
         verdict,
         distance,

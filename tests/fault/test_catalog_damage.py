@@ -168,6 +168,21 @@ def test_fingerprints_are_salvaged_with_their_rows(path: bytes) -> None:
     assert orphans == 0
 
 
+def test_what_a_person_dismissed_is_salvaged_with_both_rows(path: bytes) -> None:
+    fill(path)
+    with opened(path) as database:
+        database.writer().executemany(
+            "INSERT INTO dismissed_pairs VALUES (?, ?, 7)", [(number, number + 2) for number in range(1, FILES - 1, 2)]
+        )
+    damage(path, overwritten)
+    with opened(path) as database, database.reader() as reader:
+        pairs = reader.execute("SELECT a_id, b_id, dismissed_at FROM dismissed_pairs").fetchall()
+        known = {row[0] for row in reader.execute("SELECT id FROM media_files")}
+    of_known = [(number, number + 2, 7) for number in range(1, FILES - 1, 2) if {number, number + 2} <= known]
+    assert set(pairs) <= set(of_known)
+    assert len(pairs) > 0.3 * len(of_known) > 0
+
+
 def test_missing_rows_are_salvaged_after_the_present_ones(path: bytes) -> None:
     fill(path)
     with opened(path) as database:
@@ -339,13 +354,17 @@ def test_a_name_in_the_schema_that_is_not_text_any_more(path: bytes) -> None:
 def test_any_damage_ends_in_a_working_catalog(path: bytes, seed: int) -> None:
     dice = random.Random(seed)
     fill(path)
+    unseen = 0
+    """Digits of a hash that may have become other digits, which nobody can see."""
 
     def anywhere(content: bytearray) -> bytearray:
+        nonlocal unseen
         for _ in range(dice.choice([1, 5, 50])):
             at = dice.randrange(len(content))
             if 18 <= at < 20 or 56 <= at < 72:  # another version's or another program's header is refused
                 continue
             blot = dice.randbytes(dice.choice([1, 16, 500, 3 * PAGE]))
+            unseen += len(blot) == 1 and blot in b"0123456789abcdef"
             if at >= 100:
                 content[at : at + len(blot)] = blot
         return content
@@ -354,6 +373,7 @@ def test_any_damage_ends_in_a_working_catalog(path: bytes, seed: int) -> None:
     with opened(path) as database:
         writer = database.writer()
         if asides(path):
-            assert all(hashes == phash(number) for number, hashes in salvaged(database).items() if number % 2)
+            of_odd = [(number, hashes) for number, hashes in salvaged(database).items() if number % 2]
+            assert sum(hashes != phash(number) for number, hashes in of_odd) <= unseen
             assert writer.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         writer.execute("INSERT INTO state VALUES ('key', 1)")

@@ -186,7 +186,7 @@ def test_exact_copies_are_compared_and_a_file_that_only_seems_the_same_is_told_a
 
 
 def test_a_kill_in_the_middle_of_matching_loses_no_pair_and_makes_none_twice(tmp_path: Path) -> None:
-    titles, copies = 150, 3
+    titles, copies = 90, 3
     tree({f"{title}-{copy}.mkv": size(10 + title) for title in range(titles) for copy in range(copies)}).under(
         tmp_path / "media"
     )
