@@ -261,7 +261,7 @@ def _narrowing(selection: Selection) -> Iterator[Clause]:
     if selection.problem is not None:
         yield (f"f.problem IS {'NOT ' * selection.problem}NULL", ())
     if selection.pending is not None:
-        yield (f"f.lacks & ? {'<>' if selection.pending else '='} 0", (QUICK_HASH | PROBE,))
+        yield (f"(f.lacks & ? | f.wanted) {'<>' if selection.pending else '='} 0", (QUICK_HASH | PROBE,))
     if selection.q is not None:
         yield ("name_has_q(f.name)", ())
 

@@ -97,6 +97,7 @@ def template() -> Iterator[sqlite3.Connection]:
                         duration=chance.choice([None, 0.0, 1.5, 1.5, 7.25]),
                         first_seen=chance.randrange(4),
                         lacks=chance.choice([0, QUICK_HASH, FINGERPRINT]),
+                        wanted=chance.choice([0, 0, FINGERPRINT]),
                         problem=chance.choice([None, None, "unreadable"]),
                         missing_since=5 if missing else None,
                         hidden=chance.random() < 0.1,
@@ -188,6 +189,11 @@ def test_a_stream_holds_the_same_files_as_the_pages(
     assert streamed(limit=5, after=cursor) == expected[13:18]
 
 
+def _is_pending(row: Any) -> bool:
+    """A fingerprint that it lacks is waited for only when somebody wants it."""
+    return row["lacks"] == QUICK_HASH or bool(row["wanted"])
+
+
 SELECTIONS: dict[str, tuple[Selection, Any]] = {
     "under a directory": (Selection(under=b"/media/a"), lambda path, _: path.startswith(b"/media/a/")),
     "under a directory, with a slash": (Selection(under=b"/media/a/"), lambda path, _: path.startswith(b"/media/a/")),
@@ -208,8 +214,8 @@ SELECTIONS: dict[str, tuple[Selection, Any]] = {
     "a type": (Selection(media_type="vr"), lambda _, row: row["media_type"] == "vr"),
     "with a problem": (Selection(problem=True), lambda _, row: row["problem"] is not None),
     "without a problem": (Selection(problem=False), lambda _, row: row["problem"] is None),
-    "pending": (Selection(pending=True), lambda _, row: row["lacks"] == QUICK_HASH),
-    "not pending": (Selection(pending=False), lambda _, row: row["lacks"] != QUICK_HASH),
+    "pending": (Selection(pending=True), lambda _, row: _is_pending(row)),
+    "not pending": (Selection(pending=False), lambda _, row: not _is_pending(row)),
     "a word in either case": (Selection(q="oNe"), lambda path, _: b"one" in path.split(b"/")[-1].lower()),
     "a word beyond ASCII": (Selection(q="пРИВЕТ"), lambda path, _: "Привет".encode() in path.split(b"/")[-1]),
     "a percent sign": (Selection(q="%"), lambda path, _: b"%" in path.split(b"/")[-1]),
@@ -220,7 +226,7 @@ SELECTIONS: dict[str, tuple[Selection, Any]] = {
             path.startswith(b"/media/a/")
             and row["media_type"] == "audio"
             and row["problem"] is None
-            and row["lacks"] != QUICK_HASH
+            and not _is_pending(row)
         ),
     ),
 }
