@@ -200,14 +200,15 @@ def _failed(tx: Transaction, row: FileRow, outcome: Failed) -> None:
     )
     # The problem of another attempt gives way to this one, so that attempt is made again.
     lacks = row.lacks | (row.problem_lacks or 0)
+    wanted = row.wanted | (row.problem_lacks or 0) & tx.wants(row.media_type)
     if outcome.final:
         # What cannot be probed has no perceptual hash either; `lacks` says that nobody tried.
-        wanted = row.wanted & ~(PHASH if outcome.lacks == PROBE else outcome.lacks)
+        wanted &= ~(PHASH if outcome.lacks == PROBE else outcome.lacks)
         new = new._replace(lacks=lacks & ~outcome.lacks, wanted=wanted, attempts=0)
     else:
         failures = row.attempts if row.problem is not None else 0
         wait_ns = min(LONGEST_RETRY_NS, FIRST_RETRY_NS << min(failures, 20))
-        new = new._replace(lacks=lacks, due_ns=tx.now_ns + wait_ns, attempts=failures + 1)
+        new = new._replace(lacks=lacks, wanted=wanted, due_ns=tx.now_ns + wait_ns, attempts=failures + 1)
     tx.store(row, new)
     if row.problem != problem.text:
         tx.tell("problem", tx.directory(row).root_id, tx.path(row), detail=problem.text)

@@ -11,13 +11,15 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mediawatchd.catalog import missing, roots
+from mediawatchd.catalog import missing, roots, wanting
 from mediawatchd.catalog.moving import apply_moves
 from mediawatchd.catalog.outcomes import ask_again
 from mediawatchd.model import (
+    FINGERPRINT,
     LIVE,
+    PHASH,
     PROBE,
     QUICK_HASH,
     SECOND,
@@ -28,12 +30,15 @@ from mediawatchd.model import (
     Former,
     Found,
     Hashed,
+    PerceptuallyHashed,
     Place,
+    Probed,
     Problem,
     Report,
     Stamp,
 )
 from tests.catalogs import POLICY, Catalog, digest
+from tests.catalogs import PROBE as FOUND
 
 ROOTS = {1: b"/media/", 2: b"/media2/"}
 FOLDERS = (b"", b"a/", b"a/x/", b"a/x/y/", b"b/", b"b/x/")
@@ -46,7 +51,7 @@ STAMPS = st.builds(Stamp, st.integers(0, 1), st.integers(0, 1), st.integers(0, 1
 class AnyOrder(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
-        self.catalog = Catalog(policy=replace(POLICY, hold_files=3))
+        self.catalog = Catalog(policy=replace(POLICY, hold_files=3, phash_all=True))
         self.catalog.configure(*ROOTS.values())
         self.disks = [self.catalog.disk, self.catalog.filesystem("other")]
 
@@ -142,13 +147,18 @@ class AnyOrder(RuleBasedStateMachine):
         for _ in range(data.draw(st.integers(1, 3))):
             file_id = self.file_id(data)
             stamp = self.catalog.by_id(file_id).stamp if data.draw(st.booleans()) else data.draw(STAMPS)
-            kind = data.draw(st.sampled_from([Hashed, Hashed, Failed, Changed]))
+            kind = data.draw(st.sampled_from([Hashed, Hashed, Probed, PerceptuallyHashed, Failed, Changed]))
             if kind is Hashed:
                 outcomes.append(Hashed(file_id, stamp, digest(content), 1))
+            elif kind is Probed:
+                outcomes.append(Probed(file_id, stamp, FOUND))
+            elif kind is PerceptuallyHashed:
+                if (row := self.catalog.by_id(file_id)).wanted:
+                    outcomes.append(PerceptuallyHashed(file_id, stamp, row.wanted, "0", b"print"))
             elif kind is Changed:
                 outcomes.append(Changed(file_id, stamp, b"", None))
             else:
-                lacks = data.draw(st.sampled_from([QUICK_HASH, PROBE]))
+                lacks = data.draw(st.sampled_from([QUICK_HASH, PROBE, PHASH, FINGERPRINT]))
                 outcomes.append(Failed(file_id, stamp, lacks, Problem("io", "no"), data.draw(st.booleans())))
         self.catalog.tell(*outcomes)
 
@@ -157,6 +167,27 @@ class AnyOrder(RuleBasedStateMachine):
     def ask(self, data: st.DataObject) -> None:
         file_id = self.file_id(data)
         self.catalog.run(lambda tx: ask_again(tx, [file_id]))
+
+    @precondition(lambda self: bool(self.rows()))
+    @rule(data=st.data(), again=st.booleans())
+    def ask_for_hashes(self, data: st.DataObject, again: bool) -> None:
+        file_id = self.file_id(data)
+        self.catalog.run(lambda tx: wanting.ask(tx, [file_id], again=again))
+
+    @rule()
+    def end_jobs(self) -> None:
+        self.catalog.run(lambda tx: wanting.let_go(tx, wanting.wanted(tx.connection)))
+
+    @invariant()
+    def every_video_is_waited_for_that_can_be_had(self) -> None:
+        assert (
+            self.catalog.connection.execute(
+                "SELECT id FROM media_files WHERE media_type <> 'audio' AND lacks & 3 = 0 AND lacks & ? & ~wanted "
+                "AND problem IS NULL",
+                (PHASH,),
+            ).fetchall()
+            == []
+        )
 
     @rule(seconds=st.sampled_from([1, 5, 10, 60, 4_000]))
     def wait(self, seconds: int) -> None:

@@ -177,6 +177,19 @@ def test_what_cannot_be_probed_is_not_waited_for(catalog: Catalog) -> None:
     assert catalog.row(b"c.mkv").wanted == FINGERPRINT, "somebody had it tried again"
 
 
+def test_a_failure_that_gives_way_to_another_is_waited_for_again(catalog: Catalog) -> None:
+    catalog.policy = replace(POLICY, phash_all=True)
+    catalog.look(b"", file(b"c.mkv"))
+    catalog.hash(b"c.mkv")
+    catalog.probe(b"c.mkv")
+    assert fail(catalog, b"c.mkv", PHASH, final=True).wanted == 0
+    catalog.look(b"", file(b"c.mkv", ctime=2_000))
+    fail(catalog, b"c.mkv", QUICK_HASH, final=False)
+    catalog.hash(b"c.mkv")
+    row = catalog.row(b"c.mkv")
+    assert (row.problem, row.lacks, row.wanted) == (None, PHASH, PHASH)
+
+
 def test_the_configuration_waits_for_every_new_video(catalog: Catalog) -> None:
     catalog.policy = replace(POLICY, phash=FINGERPRINT, phash_all=True)
     catalog.look(b"", file(b"a.mkv", 5), file(b"c.mkv"), file(b"d.flac", media_type="audio"))

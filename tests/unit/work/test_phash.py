@@ -13,8 +13,9 @@ from mediawatchd.catalog import jobs as rows
 from mediawatchd.catalog.transaction import Policy
 from mediawatchd.errors import Refused
 from mediawatchd.model import FINGERPRINT, PHASH, PerceptuallyHashed, Probe, Probed, Task
+from mediawatchd.work import phash
 from mediawatchd.work.jobs import Jobs
-from mediawatchd.work.phash import AT_ONCE, PhashRun, Standing
+from mediawatchd.work.phash import PhashRun, Standing
 from tests.parts import MEDIA, WITHIN, a_stamp, catalog
 from tests.wait import wait_until
 
@@ -128,10 +129,10 @@ def test_what_failed_for_now_is_not_tried_again_once_the_job_has_ended(one: Benc
     assert one.wanted() == {}
 
 
-def test_more_than_one_piece(one: Bench) -> None:
-    names = [b"%d.mkv" % number for number in range(AT_ONCE + 1)]
-    ids = one.videos(*names)
-    job = one.launch(total=len(ids))
+def test_more_than_one_piece(one: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phash, "AT_ONCE", 2)
+    ids = one.videos(*(b"%d.mkv" % number for number in range(5)))
+    job = one.launch(total=5)
     assert set(one.wanted()) == set(ids)
     one.jobs.cancel(job.id)
     assert one.ended(job).state == "cancelled"
