@@ -225,6 +225,11 @@ class Keeper:
         with self._changed:
             return self._changed.wait_for(lambda: self._stopping or self._is_checked_locked(), timeout_seconds)
 
+    def is_checked(self) -> bool:
+        """Whether the root's state is known after all that was asked for."""
+        with self._changed:
+            return self._is_checked_locked()
+
     def is_walking(self) -> bool:
         """Whether a walk other than a hinted one is under way, or about to begin."""
         request = self._walker.request

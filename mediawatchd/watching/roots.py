@@ -128,6 +128,16 @@ class Roots:
     def online(self) -> frozenset[int]:
         return self._online
 
+    def within_reach(self) -> frozenset[int]:
+        """The roots that are online, or may be: after a start, and a reload, nobody has looked yet."""
+        states = {status.id: status.state for status in self.statuses()}
+        maybe = {keeper.root_id for keeper in self._all() if not keeper.is_checked()}
+        return frozenset(
+            root_id
+            for root_id, state in states.items()
+            if state == "online" or (state == "offline" and root_id in maybe)
+        )
+
     def look(self, looks: Iterable[Look]) -> None:
         """The writer wants some paths looked at again."""
         for look in looks:

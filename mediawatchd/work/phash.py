@@ -43,7 +43,7 @@ class PhashRun:
         database: Database,
         writer: Writer,
         policy: Callable[[], Policy],
-        online: Callable[[], frozenset[int]],
+        within_reach: Callable[[], frozenset[int]],
         withdraw: Callable[[Callable[[Task], bool]], None],
         current_file: Callable[[], bytes | None],
     ) -> None:
@@ -52,7 +52,7 @@ class PhashRun:
         self._database = database
         self._writer = writer
         self._policy = policy
-        self._online = online
+        self._within_reach = within_reach
         self._withdraw = withdraw
         self._current_file = current_file
 
@@ -68,7 +68,9 @@ class PhashRun:
 
     def tally(self, connection: sqlite3.Connection, fact_ns: int) -> Tally:
         """Count the videos of the scope."""
-        return wanting.tally(connection, self._row.scope, self._online(), since=self._row.started, fact_ns=fact_ns)
+        return wanting.tally(
+            connection, self._row.scope, self._within_reach(), since=self._row.started, fact_ns=fact_ns
+        )
 
     def current_file(self) -> bytes | None:
         """A video that is being decoded."""
@@ -92,9 +94,9 @@ class PhashRun:
         with self._database.reader() as connection:
             roots = [root for root in load_roots(connection).values() if root.configured]
         concerned = [root for root in roots if any(path.startswith(root.path) for path in self._row.scope)]
-        online = self._online()
+        reached = self._within_reach()
         errors = [
-            f"{printable(root.path.rstrip(b'/') or b'/')} is not online" for root in concerned if root.id not in online
+            f"{printable(root.path.rstrip(b'/') or b'/')} is not online" for root in concerned if root.id not in reached
         ]
         if len(errors) == len(concerned):
             raise JobFailed("; ".join(errors) or "it lies in no configured root any more")

@@ -44,7 +44,7 @@ class Scan:
         *,
         database: Database,
         writer: Writer,
-        online: Callable[[], frozenset[int]],
+        within_reach: Callable[[], frozenset[int]],
         walk: Callable[[Scope, Callable[[], bool]], Sequence[Walk]],
         current_file: Callable[[], bytes | None],
     ) -> None:
@@ -52,7 +52,7 @@ class Scan:
         self._cancelled = cancelled
         self._database = database
         self._writer = writer
-        self._online = online
+        self._within_reach = within_reach
         self._walk = walk
         self._current_file = current_file
         self._walks: Sequence[Walk] = ()
@@ -76,7 +76,7 @@ class Scan:
 
     def tally(self, connection: sqlite3.Connection, fact_ns: int) -> rows.Tally:
         """Count the files of the scope."""
-        return rows.tally(connection, self._row.scope, self._online(), since=self._row.started, fact_ns=fact_ns)
+        return rows.tally(connection, self._row.scope, self._within_reach(), since=self._row.started, fact_ns=fact_ns)
 
     def current_file(self) -> bytes | None:
         """The folder that is walked, or the file that is read."""

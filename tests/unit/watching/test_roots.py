@@ -57,6 +57,25 @@ def test_what_is_online_is_known_of_each(parts: Rooted, one: bytes, two: bytes) 
     wait_until(lambda: parts.roots.online() == {parts.root_ids[two]}, within=WITHIN)
 
 
+def test_what_nobody_has_looked_at_yet_is_within_reach(
+    parts: Rooted, one: bytes, two: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A phash job that was taken up again at a start found no root online, and failed; one that ran over a reload was
+    # done at once.
+    everything = set(parts.root_ids.values())
+    os.rename(one[:-1], one[:-1] + b".away")
+    parts.keeper(one).check_root()
+    parts.wait_for(one, "offline")
+    wait_until(lambda: parts.roots.within_reach() == {parts.root_ids[two]}, within=WITHIN)
+    with monkeypatch.context() as asleep:
+        asleep.setattr(parts.keeper(one), "wake", lambda: None)
+        parts.keeper(one).check_root()
+        assert parts.roots.online() == {parts.root_ids[two]}
+        assert parts.roots.within_reach() == everything
+    parts.keeper(one).wake()
+    wait_until(lambda: parts.roots.within_reach() == {parts.root_ids[two]}, within=WITHIN)
+
+
 def test_each_change_of_state_is_told(parts: Rooted, one: bytes) -> None:
     told: list[tuple[bytes | None, str | None]] = []
     parts.listeners.append(

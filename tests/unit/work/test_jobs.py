@@ -61,7 +61,7 @@ class Bench:
                     Scan,
                     database=parts.database,
                     writer=parts.writer,
-                    online=lambda: parts.online,
+                    within_reach=lambda: parts.online,
                     walk=self._walk,
                     current_file=lambda: b"/media/read.mkv",
                 )

@@ -45,7 +45,7 @@ class Bench:
                     database=parts.database,
                     writer=parts.writer,
                     policy=lambda: self.policy,
-                    online=lambda: parts.online,
+                    within_reach=lambda: parts.online,
                     withdraw=self.withdrawn.append,
                     current_file=lambda: b"/media/decoded.mkv",
                 )
