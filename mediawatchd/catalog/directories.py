@@ -181,6 +181,8 @@ class Directories:
         if len(self._by_id) >= CACHED:
             self._by_id.clear()
             self._by_path.clear()
+            # One that nothing was recorded in is only asked for once more than needed.
+            self._new.clear()
         self._by_id[row.id] = row
         if not row.gone:
             self._by_path[row.path] = row

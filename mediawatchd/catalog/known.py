@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from mediawatchd.catalog.directories import below, parent_path
 from mediawatchd.model import Stamp
@@ -10,6 +10,8 @@ from mediawatchd.model import Stamp
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
+
+T = TypeVar("T")
 
 VARIABLES = 500
 """How many values one statement is given; SQLite takes many more, but compiles each number of them anew."""
@@ -69,16 +71,53 @@ def subdirectories(connection: sqlite3.Connection, directory_id: int) -> dict[by
     return {row[1]: KnownDirectory._make(row) for row in rows.fetchall()}
 
 
-def files(connection: sqlite3.Connection, directory_id: int) -> dict[bytes, tuple[int, ...]]:
-    """The stamps of the present files in a directory, by name, as plain tuples with None where a field is empty.
+Stamps = dict[bytes, tuple[int, ...]]
+"""Stamps by name, as plain tuples with None where a field is empty. A file whose absence or hold waits for a decision
+has the stamp (), which equals none: seeing it is news."""
 
-    A file whose absence or hold waits for a decision has the stamp (), which equals none: seeing it is news.
-    """
-    rows = connection.execute(
-        "SELECT name, size, mtime_ns, ctime_ns, inode, links, absent_ns IS NULL FROM media_files "
-        "WHERE directory_id = ? AND missing_since IS NULL AND NOT hidden",
+_STAMPS = (
+    "SELECT name, size, mtime_ns, ctime_ns, inode, links, absent_ns IS NULL FROM media_files "
+    "WHERE directory_id = ? AND missing_since IS NULL AND NOT hidden"
+)
+
+
+def files(connection: sqlite3.Connection, directory_id: int, limit: int) -> Stamps | None:
+    """The present files in a directory; None when there are more than `limit`."""
+    rows = connection.execute(_STAMPS, (directory_id,)).fetchmany(limit + 1)
+    return None if len(rows) > limit else _stamps(rows)
+
+
+def files_named(connection: sqlite3.Connection, directory_id: int, names: Sequence[bytes]) -> Stamps:
+    """Those of the present files in a directory that have one of these names."""
+    stamps: Stamps = {}
+    for chunk in _chunks(names):
+        rows = connection.execute(f"{_STAMPS} AND name IN ({_marks(chunk)})", (directory_id, *chunk))
+        stamps |= _stamps(rows.fetchall())
+    return stamps
+
+
+def names(connection: sqlite3.Connection, directory_id: int, page: int) -> Iterator[list[bytes]]:
+    """The names of the present files in a directory, in pages; each page is a query of its own."""
+    last = b""
+    while rows := connection.execute(
+        "SELECT name FROM media_files WHERE directory_id = ? AND missing_since IS NULL AND NOT hidden AND name > ? "
+        "ORDER BY name LIMIT ?",
+        (directory_id, last, page),
+    ).fetchall():
+        last = rows[-1][0]
+        yield [name for (name,) in rows]
+
+
+def count(connection: sqlite3.Connection, directory_id: int) -> int:
+    """How many present files there are in a directory."""
+    (number,) = connection.execute(
+        "SELECT count(*) FROM media_files WHERE directory_id = ? AND missing_since IS NULL AND NOT hidden",
         (directory_id,),
-    ).fetchall()
+    ).fetchone()
+    return int(number)
+
+
+def _stamps(rows: list[tuple[Any, ...]]) -> Stamps:
     return {row[0]: row[1:6] if row[6] else () for row in rows}
 
 
@@ -134,9 +173,9 @@ def directories_with_inodes(
         )
 
 
-def _marks(values: Sequence[int]) -> str:
+def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
 
 
-def _chunks(values: Sequence[int]) -> Iterable[Sequence[int]]:
+def _chunks(values: Sequence[T]) -> Iterable[Sequence[T]]:
     return (values[start : start + VARIABLES] for start in range(0, len(values), VARIABLES))

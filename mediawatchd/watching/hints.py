@@ -1,7 +1,7 @@
 """What a root's keeper is to look at: a bounded, merging set of hints.
 
 Hints come from the watcher, from the writer (look again) and from workers, on their threads; the keeper takes them.
-Too many names in a directory become one hint "walk this directory", too many directories "walk this root":
+Too many names in a directory, or in all, become one hint "walk this directory", too many directories "walk this root":
 memory is bounded and nothing is dropped unsaid.
 """
 
@@ -11,10 +11,12 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-NAMES = 1_000
+NAMES_PER_DIRECTORY = 1_000
+NAMES = 50_000
 DIRECTORIES = 10_000
+"""At these bounds the hints of a root take some 10 MB."""
 
 Names = dict[bytes, bool]
 """Names to look at, each with whether it was seen closed after writing or moved in."""
@@ -41,6 +43,7 @@ class Hints:
         self._later: dict[bytes, tuple[float, Names | None]] = {}
         self._everything = False
         self._mark = 0
+        self._names = 0
 
     def add(self, directory: bytes, name: bytes | None, *, closed: bool = False) -> None:
         """Ask for a look at a name, or with None for a walk of the directory, as soon as possible."""
@@ -48,8 +51,9 @@ class Hints:
             self._mark += 1
             if self._everything:
                 return
-            self._now[directory] = _merged(self._now.get(directory, {}), name, closed)
+            self._now[directory] = self._merge_locked(self._now.get(directory, {}), name, closed)
             if len(self._now) > DIRECTORIES:
+                self._names -= _count(self._now.values())
                 self._now.clear()
                 self._everything = True
         self._wake()
@@ -62,9 +66,10 @@ class Hints:
             names: Names | None = {}
             if known is not None:
                 due, names = min(due, known[0]), known[1]
-            self._later[directory] = (due, _merged(names, name, False))
+            self._later[directory] = (due, self._merge_locked(names, name, False))
             if len(self._later) > DIRECTORIES:
                 first = min(due for due, _ in self._later.values())
+                self._names -= _count(names for _, names in self._later.values())
                 self._later = {b"": (first, None)}
         self._wake()
 
@@ -75,9 +80,11 @@ class Hints:
             for directory, (due, names) in list(self._later.items()):
                 if due <= now:
                     del self._later[directory]
+                    self._names -= _count([names])
                     for name in [None] if names is None else list(names):
-                        self._now[directory] = _merged(self._now.get(directory, {}), name, False)
+                        self._now[directory] = self._merge_locked(self._now.get(directory, {}), name, False)
             taken, self._now = self._now, {}
+            self._names -= _count(taken.values())
             everything = self._everything or b"" in taken
             self._everything = False
             taken.pop(b"", None)
@@ -112,14 +119,23 @@ class Hints:
             self._now.clear()
             self._later.clear()
             self._everything = False
+            self._names = 0
 
     def __len__(self) -> int:
         with self._lock:
             return len(self._now) + len(self._later)
 
+    def _merge_locked(self, names: Names | None, name: bytes | None, closed: bool) -> Names | None:
+        """The names of a directory with one more; None when the directory is to be walked."""
+        if names is None:
+            return None
+        if name is None or (name not in names and (len(names) >= NAMES_PER_DIRECTORY or self._names >= NAMES)):
+            self._names -= len(names)
+            return None
+        self._names += name not in names
+        names[name] = closed or names.get(name, False)
+        return names
 
-def _merged(names: Names | None, name: bytes | None, closed: bool) -> Names | None:
-    if names is None or name is None:
-        return None
-    names[name] = closed or names.get(name, False)
-    return names if len(names) <= NAMES else None
+
+def _count(directories: Iterable[Names | None]) -> int:
+    return sum(len(names) for names in directories if names is not None)

@@ -87,7 +87,7 @@ class Keeper:
         self.root_id = root_id
         self.path = path
         self.hints = Hints(wake=self.wake, clock=time.monotonic)
-        self.walks = Walks(wake=self.wake)
+        self.walks = Walks(root=path, wake=self.wake)
         self._rules = rules
         self._pace = pace
         self._database = database

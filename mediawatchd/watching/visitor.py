@@ -10,6 +10,7 @@ import os
 import stat
 import sys
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.catalog import known
@@ -18,7 +19,7 @@ from mediawatchd.watching.moves import Sight, directory_moves, with_formers
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mediawatchd.catalog.clock import CatalogClock
     from mediawatchd.catalog.known import KnownDirectory
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 REPORTED = 1_000
 """Files in one report at most, so that the writer's batches stay small."""
+SLAB = 5_000
+"""Entries of a directory that are compared at a time: what a walk holds of one of a million files."""
+LARGE = 50_000
+"""From so many known files on, a directory's stamps are asked for a slab at a time, which costs twice as much."""
 _ENCODING = sys.getfilesystemencoding()
 
 
@@ -45,12 +50,16 @@ class Subdirectory(NamedTuple):
 
 
 class _Listing(NamedTuple):
-    """What is in a directory; `directories` by path with name and inode, `unseen` the known stamps not met."""
+    """What is in a directory; `directories` by path with name and inode, `unseen` the known names not met, in pages.
+
+    Of many found files the first were reported already, which `is_reported` says.
+    """
 
     found: list[Found]
     directories: dict[bytes, tuple[bytes, int]]
-    unseen: tuple[bytes, ...]
+    unseen: Iterable[list[bytes]]
     files: int
+    is_reported: bool
 
 
 class Visitor:
@@ -85,7 +94,7 @@ class Visitor:
     ) -> tuple[list[Subdirectory], int]:
         """Compare a whole directory; return the directories in it to walk, and how many media files it has.
 
-        Raises Covered, and OSError as the disk does: then nothing was reported.
+        Raises Covered, and OSError as the disk does: then no absence was reported.
         """
         began = time.monotonic()
         sight = self._sight(connection, fd, path, row)
@@ -101,8 +110,10 @@ class Visitor:
         children = self._children(sight, visible)
         gone = tuple(child for child in children if child not in listing.directories)
         familiar = row is not None and (row.filesystem_id, row.inode, row.absent_ns) == (*sight.place, None)
-        if listing.found or listing.unseen or gone or not familiar:
-            self._report(sight, WALKED, listing.found, listing.unseen, gone)
+        if listing.found or gone or not (familiar or listing.is_reported):
+            self._report(sight, WALKED, listing.found, (), gone)
+        for absent in listing.unseen:
+            self._report(sight, WALKED, (), absent, ())
         subdirectories = [Subdirectory(name, child, children.get(child)) for child, (name, _) in visible.items()]
         return subdirectories, listing.files
 
@@ -142,7 +153,7 @@ class Visitor:
         if directories:
             self._children(sight, directories)
         if found or absent or gone:
-            self._report(sight, LIVE, found, tuple(absent), tuple(gone))
+            self._report(sight, LIVE, found, absent, gone)
         return list(directories)
 
     def _sight(self, connection: sqlite3.Connection, fd: int, path: bytes, row: KnownDirectory | None) -> Sight:
@@ -157,43 +168,83 @@ class Visitor:
         return Sight(connection, self._root_id, fd, path, row, place, at_ns)
 
     def _list(self, sight: Sight) -> _Listing:
-        stamps = known.files(sight.connection, sight.row.id) if sight.row else {}
-        relative = sight.path[len(self._root) :]
-        media_file = self._rules.media_file
-        old_ns = time.time_ns() - 6 * self._settle_ns
+        known_files: known.Stamps | None = {}
+        if sight.row:
+            known_files = known.files(sight.connection, sight.row.id, LARGE)
+        stamps: known.Stamps = known_files or {}
         found: list[Found] = []
         directories: dict[bytes, tuple[bytes, int]] = {}
-        files = 0
+        files = met = 0
+        is_reported = False
+        old_ns = time.time_ns() - 6 * self._settle_ns
         with os.scandir(sight.fd) as entries:
-            for entry in entries:
-                name = entry.name.encode(_ENCODING, "surrogateescape")
-                was = stamps.get(name)
-                # What the catalog shows as a file needs no other look to be one.
-                if was is None or not entry.is_file(follow_symlinks=False):
-                    if entry.is_dir(follow_symlinks=False):
-                        directories[sight.path + name + b"/"] = (name, entry.inode())
-                        continue
-                    if media_file(relative, name) is None or not entry.is_file(follow_symlinks=False):
-                        continue
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
+            while slab := [(each.name.encode(_ENCODING, "surrogateescape"), each) for each in islice(entries, SLAB)]:
+                if sight.row and known_files is None:
+                    stamps = known.files_named(sight.connection, sight.row.id, [name for name, _ in slab])
+                before = len(stamps)
+                news, media_files = self._compare(sight, slab, stamps, directories, old_ns)
+                found += news
+                files += media_files
+                met += before - len(stamps)
+                self._reporting.beat()
+                if len(found) >= SLAB:
+                    self._report(sight, WALKED, found, (), ())
+                    found, is_reported = [], True
+        unseen: Iterable[list[bytes]] = _pages(list(stamps))
+        if sight.row and known_files is None:
+            unseen = self._unseen_of_large(sight, sight.row.id, met)
+        return _Listing(found, directories, unseen, files, is_reported)
+
+    def _compare(
+        self,
+        sight: Sight,
+        slab: list[tuple[bytes, os.DirEntry[str]]],
+        stamps: known.Stamps,
+        directories: dict[bytes, tuple[bytes, int]],
+        old_ns: int,
+    ) -> tuple[list[Found], int]:
+        """Take what is seen out of `stamps`; returns the files that are news, and the number of media files."""
+        relative = sight.path[len(self._root) :]
+        media_file = self._rules.media_file
+        found: list[Found] = []
+        files = 0
+        for name, entry in slab:
+            was = stamps.get(name)
+            # What the catalog shows as a file needs no other look to be one.
+            if was is None or not entry.is_file(follow_symlinks=False):
+                if entry.is_dir(follow_symlinks=False):
+                    directories[sight.path + name + b"/"] = (name, entry.inode())
                     continue
-                except OSError:
-                    stamps.pop(name, None)  # a bad inode: nothing is known of this one file, and nothing changes
+                if media_file(relative, name) is None or not entry.is_file(follow_symlinks=False):
                     continue
-                stamps.pop(name, None)
-                files += 1
-                # The ordinary case first, and cheaply: nothing has changed.
-                if was == (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_nlink):
-                    continue
-                stamp = _stamp(status, sight.place)
-                if was == stamp:
-                    continue
-                settled = status.st_mtime_ns < old_ns and status.st_ctime_ns < old_ns
-                if (media_type := media_file(relative, name)) is not None:
-                    found.append(Found(name, media_type, stamp, 0 if settled else 6 * self._settle_ns))
-        return _Listing(found, directories, tuple(stamps), files)
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                stamps.pop(name, None)  # a bad inode: nothing is known of this one file, and nothing changes
+                continue
+            stamps.pop(name, None)
+            files += 1
+            # The ordinary case first, and cheaply: nothing has changed.
+            if was == (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_nlink):
+                continue
+            stamp = _stamp(status, sight.place)
+            if was == stamp:
+                continue
+            settled = status.st_mtime_ns < old_ns and status.st_ctime_ns < old_ns
+            if (media_type := media_file(relative, name)) is not None:
+                found.append(Found(name, media_type, stamp, 0 if settled else 6 * self._settle_ns))
+        return found, files
+
+    @staticmethod
+    def _unseen_of_large(sight: Sight, directory_id: int, met: int) -> Iterator[list[bytes]]:
+        """The known files that a listing which met so many of them did not show, each looked for by its name."""
+        if known.count(sight.connection, directory_id) == met:
+            return
+        for page in known.names(sight.connection, directory_id, REPORTED):
+            if gone := [name for name in page if not _is_there(sight.fd, name)]:
+                yield gone
 
     def _children(self, sight: Sight, directories: dict[bytes, tuple[bytes, int]]) -> dict[bytes, KnownDirectory]:
         """The known directories in a directory, after those that moved here have brought their rows along."""
@@ -219,18 +270,32 @@ class Visitor:
         sight: Sight,
         priority: int,
         found: Sequence[Found],
-        absent: tuple[bytes, ...],
-        gone: tuple[bytes, ...],
+        absent: Sequence[bytes],
+        gone: Sequence[bytes],
     ) -> None:
         empty = Report(self._root_id, sight.path, sight.place, sight.at_ns, priority, mounts=self.mounts)
         found = with_formers(sight, found)
         for start in range(0, max(1, len(found)), REPORTED):
             report = empty._replace(found=tuple(found[start : start + REPORTED]))
             if start + REPORTED >= len(found):
-                report = report._replace(absent=absent, absent_directories=gone)
+                report = report._replace(absent=tuple(absent), absent_directories=tuple(gone))
             self._reporting.reports([report])
 
 
 def _stamp(status: os.stat_result, place: Place) -> Stamp:
     stamp = stamp_of(status)
     return stamp if place.inode is not None else stamp._replace(inode=None)
+
+
+def _is_there(fd: int, name: bytes) -> bool:
+    """Whether a directory holds a file of this name. True also when that cannot be seen."""
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def _pages(names: list[bytes]) -> Iterator[list[bytes]]:
+    return (names[start : start + REPORTED] for start in range(0, len(names), REPORTED))

@@ -1,7 +1,7 @@
 """The walks that wait for a root's keeper, and what becomes of each.
 
 Any thread may ask for a walk; the keeper takes them one at a time. A walk that waits for the same path serves
-several askers, but a person's job has a walk of its own.
+several askers, but a person's job has a walk of its own. Too many hinted walks become one of the whole root.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 HINT = "hint"
 """The cause of a walk that a hint asked for: it goes before all others, and on while walks are paused."""
+HINTED = 1_000
+"""How many hinted walks may wait, behind one that takes long."""
 ENDED = "the root is no longer looked after"
 
 
@@ -43,7 +45,8 @@ class WalkRequest:
 class Walks:
     """The lock guards the queue. `mark` is that of the hints when the walk was asked for: see `Hints`."""
 
-    def __init__(self, *, wake: Callable[[], None]) -> None:
+    def __init__(self, *, root: bytes, wake: Callable[[], None]) -> None:
+        self._root = root
         self._wake = wake
         self._lock = threading.Lock()
         # Guarded by _lock:
@@ -60,12 +63,24 @@ class Walks:
                 for waiting in self._waiting:
                     if waiting.path == request.path and not waiting.is_job:
                         return waiting
+            if request.cause == HINT:
+                request = self._collapse_locked(request)
             if request.is_job or request.cause == HINT:
                 self._waiting.appendleft(request)
             else:
                 self._waiting.append(request)
         self._wake()
         return request
+
+    def _collapse_locked(self, request: WalkRequest) -> WalkRequest:
+        """A hinted walk, or the walk of the root that it and all that wait have become."""
+        hinted = [waiting for waiting in self._waiting if waiting.cause == HINT]
+        if len(hinted) < HINTED:
+            return request
+        self._waiting = deque(waiting for waiting in self._waiting if waiting.cause != HINT)
+        for waiting in hinted:
+            waiting.end(None)
+        return WalkRequest(self._root, "too_many_hints", min(waiting.mark for waiting in hinted))
 
     def put_back(self, request: WalkRequest) -> None:
         """A walk that could not go on now starts over later."""

@@ -50,13 +50,20 @@ def test_the_stamps_in_a_directory_are_those_of_files_that_are_there(catalog: Ca
         tx.connection.execute("UPDATE media_files SET hidden = 1 WHERE name = ?", (b"hidden.mkv",))
         tx.totals.recount(tx.connection, 1)
     directory_id = directory(catalog, b"").id
-    assert known.files(catalog.connection, directory_id) == {name: tuple(file(name).stamp) for name in names[:3]}
+    stamps = {name: tuple(file(name).stamp) for name in names[:3]}
+    assert known.files(catalog.connection, directory_id, 3) == stamps
+    # Of too many, a slab at a time.
+    assert known.files(catalog.connection, directory_id, 2) is None
+    assert known.count(catalog.connection, directory_id) == 3
+    assert list(known.names(catalog.connection, directory_id, 2)) == [names[:2], names[2:3]]
+    asked = [b"b.mkv", b"c.mkv", b"hidden.mkv", b"lost.mkv", b"strange.mkv"]
+    assert known.files_named(catalog.connection, directory_id, asked) == {b"b.mkv": stamps[b"b.mkv"]}
 
 
 def test_a_file_whose_absence_waits_equals_no_stamp_so_that_seeing_it_is_news(catalog: Catalog) -> None:
     catalog.look(b"", file(b"a.mkv"))
     catalog.look(b"", absent=[b"a.mkv"])
-    assert known.files(catalog.connection, directory(catalog, b"").id) == {b"a.mkv": ()}
+    assert known.files(catalog.connection, directory(catalog, b"").id, 3) == {b"a.mkv": ()}
 
 
 def test_a_sample_is_of_what_is_there_or_of_what_is_gone(catalog: Catalog) -> None:

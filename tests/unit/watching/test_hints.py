@@ -47,10 +47,10 @@ def test_the_directory_itself_means_a_walk_whatever_names_come_with_it(bench: Be
 
 
 def test_too_many_names_become_a_walk_of_their_directory(bench: Bench) -> None:
-    for number in range(hints.NAMES):
+    for number in range(hints.NAMES_PER_DIRECTORY):
         bench.hints.add(b"/m/", b"%d.mkv" % number)
     assert bench.hints.take().walks == ()
-    for number in range(hints.NAMES + 1):
+    for number in range(hints.NAMES_PER_DIRECTORY + 1):
         bench.hints.add(b"/m/", b"%d.mkv" % number)
     batch = bench.hints.take()
     assert (batch.names, batch.walks, batch.everything) == ({}, (b"/m/",), False)
@@ -134,3 +134,30 @@ def test_all_can_be_forgotten_but_not_that_it_came(bench: Bench) -> None:
     bench.hints.clear()
     batch = bench.hints.take()
     assert (batch.names, batch.walks, batch.everything, batch.mark) == ({}, (), False, 1)
+
+
+def test_too_many_names_in_all_become_walks_of_their_directories(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hints, "NAMES", 6)
+    for directory in (b"/m/a/", b"/m/b/"):
+        for number in range(3):
+            bench.hints.add(directory, b"%d.mkv" % number)
+    bench.hints.add(b"/m/a/", b"3.mkv")
+    # What the walk freed is for others.
+    bench.hints.add(b"/m/c/", b"1.mkv")
+    bench.hints.add_later(b"/m/d/", b"1.mkv", 1.0)
+    bench.hints.add_later(b"/m/d/", b"2.mkv", 1.0)
+    bench.hints.add_later(b"/m/d/", b"3.mkv", 1.0)
+    batch = bench.hints.take()
+    assert (set(batch.names), batch.walks) == ({b"/m/b/", b"/m/c/"}, (b"/m/a/",))
+    bench.now += 1.0
+    assert bench.hints.take().walks == (b"/m/d/",)
+    # Nothing is counted that is not there any more.
+    for number in range(6):
+        bench.hints.add_later(b"/m/a/", b"%d.mkv" % number, 1.0)
+    bench.now += 1.0
+    assert len(bench.hints.take().names[b"/m/a/"]) == 6
+    bench.hints.add(b"/m/a/", b"1.mkv")
+    bench.hints.clear()
+    for number in range(6):
+        bench.hints.add(b"/m/a/", b"%d.mkv" % number)
+    assert len(bench.hints.take().names[b"/m/a/"]) == 6

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mediawatchd.model import SECOND
+from mediawatchd.model import SECOND, WALKED, Report
 from mediawatchd.watching import places, visitor
 from mediawatchd.watching.filesystems import Identity
+from mediawatchd.watching.reporting import Reporting
 from tests.parts import WITHIN
 from tests.rooted import PACE, Rooted, rooted
 from tests.trees import size, tree
 from tests.wait import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SETTLE_SECONDS = 100.0
@@ -207,3 +209,62 @@ def test_an_unchanged_tree_is_compared_without_a_word_to_the_writer(
         monkeypatch.setattr(parts.writer, "reports", reported.extend)
         assert parts.walk(root) is None
         assert reported == []
+
+
+@pytest.fixture
+def small_slabs(monkeypatch: pytest.MonkeyPatch) -> list[Report]:
+    """A directory of more than 20 known files is large, and 7 entries are looked at together. Returns the reports."""
+    monkeypatch.setattr(visitor, "SLAB", 7)
+    monkeypatch.setattr(visitor, "LARGE", 20)
+    monkeypatch.setattr(visitor, "REPORTED", 5)
+    reported: list[Report] = []
+    reports = Reporting.reports
+
+    def noting(reporting: Reporting, some: Sequence[Report]) -> None:
+        reported.extend(some)
+        reports(reporting, some)
+
+    monkeypatch.setattr(Reporting, "reports", noting)
+    return reported
+
+
+def test_a_large_directory_is_compared_a_slab_at_a_time(tmp_path: Path, small_slabs: list[Report]) -> None:
+    names = {f"{number:02}.mkv": size(number) for number in range(40)}
+    root = tree(names).under(tmp_path / "media")
+    with rooted(tmp_path, root) as parts:
+        assert parts.present() == {root + os.fsencode(name) for name in names}
+        assert {len(report.found) for report in small_slabs} <= set(range(6))
+        ids = {row["path"]: row["id"] for row in parts.rows()}
+        small_slabs.clear()
+        assert parts.walk(root) is None
+        assert small_slabs == []  # nothing has changed
+        for number in range(8, 24):
+            os.unlink(root + b"%02d.mkv" % number)
+        os.rename(root + b"00.mkv", root + b"moved.mkv")
+        tree({"07.mkv": size(70), "new.mkv": size(99)}).under(tmp_path / "media")
+        parts.walk(root)
+        # By the walk, that is; its looks at names come bounded.
+        assert {len(report.absent) for report in small_slabs if report.priority == WALKED} <= set(range(6))
+        wait_until(lambda: len(parts.missing()) == 16, within=WITHIN)
+        assert parts.present() == {os.path.join(root, name) for name in os.listdir(root)}
+        assert parts.row(root + b"07.mkv")["size"] == 70
+        assert parts.row(root + b"moved.mkv")["id"] == ids[root + b"00.mkv"]
+
+
+def test_a_file_of_a_large_directory_that_cannot_be_seen_is_not_absent(
+    tmp_path: Path, small_slabs: list[Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree({f"{number:02}.mkv": size(number) for number in range(30)}).under(tmp_path / "media")
+    with rooted(tmp_path, root) as parts:
+        os.unlink(root + b"01.mkv")
+        look = os.stat
+
+        def failing(path: Any, **named: Any) -> os.stat_result:
+            if path == b"01.mkv":
+                raise OSError(errno.EIO, "the disk is bad")
+            return look(path, **named)
+
+        monkeypatch.setattr(visitor.os, "stat", failing)
+        small_slabs.clear()
+        parts.walk(root)
+        assert small_slabs == []

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from mediawatchd.watching import walks
 from mediawatchd.watching.walks import HINT, WalkRequest, Walks
 
 
 class Bench:
     def __init__(self) -> None:
         self.woken = 0
-        self.walks = Walks(wake=self._wake)
+        self.walks = Walks(root=b"/m/", wake=self._wake)
 
     def _wake(self) -> None:
         self.woken += 1
@@ -103,3 +104,16 @@ def test_the_oldest_mark_is_that_of_what_can_be_waited_for(bench: Bench) -> None
     bench.walks.ask(WalkRequest(b"/m/a/", HINT, 7))
     assert bench.walks.first_mark(paused=False) == 3
     assert bench.walks.first_mark(paused=True) == 7
+
+
+def test_too_many_hinted_walks_become_one_of_the_root(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walks, "HINTED", 3)
+    waiting = [bench.walks.ask(WalkRequest(b"/m/%d/" % number, HINT, 10 + number)) for number in range(3)]
+    bench.walks.ask(job(b"/m/a/"))
+    # One that waits already is no new one.
+    assert bench.walks.ask(WalkRequest(b"/m/1/", HINT, 14)) is waiting[1]
+    whole = bench.walks.ask(WalkRequest(b"/m/3/", HINT, 15))
+    assert (whole.path, whole.cause, whole.mark) == (b"/m/", "too_many_hints", 10)
+    assert all(each.done.is_set() for each in waiting)
+    assert bench.walks.first_mark(paused=False) == 0
+    assert bench.paths() == [b"/m/a/", b"/m/"]
