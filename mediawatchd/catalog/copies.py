@@ -94,6 +94,17 @@ def copies(connection: sqlite3.Connection, ids: Iterable[int]) -> dict[int, Copy
     return {row[0]: CopyRow._make(row) for row in rows}
 
 
+def within(connection: sqlite3.Connection, path: bytes, ids: Iterable[int]) -> set[int]:
+    """Which of these files are the one of a path, or lie below it."""
+    condition, values = is_within(path, "f", "d")
+    rows = connection.execute(
+        "SELECT f.id FROM json_each(?) AS wanted CROSS JOIN media_files AS f ON f.id = wanted.value "
+        f"CROSS JOIN directories AS d ON d.id = f.directory_id WHERE {condition}",
+        (json.dumps(list(ids)), *values),
+    )
+    return {row[0] for row in rows}
+
+
 def is_known(connection: sqlite3.Connection, path: bytes) -> bool:
     """Whether the catalog has a file or a folder of that path."""
     parent, name = _split(path)

@@ -103,7 +103,10 @@ class Comparing:
         online = self._operations.online()
         if ask.wants_ndjson:
             return streamed(ask, similar.stream_groups(self._reader, selection, online, limit=limit, after=place))
-        shown, onward = similar.group_page(self._reader, selection, online, limit=limit or DEFAULT_LIMIT, after=place)
+        # Grouping very many pairs takes seconds, one at a time: who waits for it must not take all threads.
+        with ask.caller.long_calls.enter():
+            most = limit or DEFAULT_LIMIT
+            shown, onward = similar.group_page(self._reader, selection, online, limit=most, after=place)
         return listed(shown, onward and "-".join(map(str, onward)))
 
     def _file_id(self, path: bytes | None) -> int | None:

@@ -7,11 +7,12 @@ done about it. Nothing here deletes anything, or proposes to where one video onl
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mediawatchd.catalog import similar
 from mediawatchd.catalog.browse import ROWS_AT_ONCE, path_fields
-from mediawatchd.catalog.copies import CopyRow, copies
+from mediawatchd.catalog.copies import CopyRow, copies, within
 from mediawatchd.control.copies import as_copy, file_fields, group_fields
 from mediawatchd.similarity.groups import groups
 from mediawatchd.similarity.keep import best_first, freed_bytes, keep, same_files
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from mediawatchd.catalog.browse import Reader
     from mediawatchd.catalog.similar import Key, PairSelection, SimilarPair
+    from mediawatchd.similarity.keep import Copy
 
     Json = dict[str, Any]
 
@@ -96,23 +98,25 @@ def reclaimable(reader: Reader, selection: PairSelection) -> list[int]:
 
 
 def _groups(reader: Reader, selection: PairSelection) -> list[_Group]:
-    """Those that could free most come first."""
+    """Those that could free most come first. A group is the same, and whole, from wherever it is asked for."""
     with _grouping:
         with reader() as connection:
-            linked = list(similar.links(connection, selection))
-            known = _copies_of(connection, {file_id for pair in linked for file_id in pair})
+            linked = list(similar.links(connection, replace(selection, path=None, file_id=None)))
+            ids = {file_id for pair in linked for file_id in pair}
+            known = _copies_of(connection, ids)
+            asked = ids if selection.path is None else within(connection, selection.path, ids)
         ranks = {copy.file_id: rank for rank, copy in enumerate(best_first(known.values()))}
         found = []
         for group in groups(((a, b, None) for a, b in linked if a in ranks and b in ranks), ranks.__getitem__):
             members = (group.representative, *(file_id for file_id, _ in group.members))
             # Paths of a single file are no group.
-            if len(same_files(known[file_id] for file_id in members)) > 1:
+            if not asked.isdisjoint(members) and len(same_files(known[file_id] for file_id in members)) > 1:
                 freed = keep(known[file_id] for file_id in members).reclaimable_bytes
                 found.append(_Group(Place(freed, group.representative), members))
     return sorted(found, reverse=True)
 
 
-def _copies_of(connection: sqlite3.Connection, ids: set[int]) -> dict[int, Any]:
+def _copies_of(connection: sqlite3.Connection, ids: set[int]) -> dict[int, Copy]:
     ordered = sorted(ids)
     return {
         row.id: as_copy(row)
@@ -122,11 +126,10 @@ def _copies_of(connection: sqlite3.Connection, ids: set[int]) -> dict[int, Any]:
 
 
 def _shown_groups(reader: Reader, found: Sequence[_Group], online: frozenset[int]) -> list[Json]:
-    ordered = {(min(file_id, group.members[0]), max(file_id, group.members[0]))
-               for group in found for file_id in group.members[1:]}  # fmt: skip
+    matches = {_ordered(group.members[0], file_id) for group in found for file_id in group.members[1:]}
     with reader() as connection:
         rows = copies(connection, {file_id for group in found for file_id in group.members})
-        evidence = similar.evidence(connection, ordered)
+        evidence = similar.evidence(connection, matches)
     shown = []
     for group in found:
         members = [file_id for file_id in group.members if file_id in rows]
@@ -144,7 +147,7 @@ def _group(
     kept = keep(as_copy(rows[file_id]) for file_id in members)
     files = []
     for copy in kept.copies:
-        pair = evidence.get((min(copy.file_id, kept.file_id), max(copy.file_id, kept.file_id)))
+        pair = evidence.get(_ordered(copy.file_id, kept.file_id))
         files.append(
             {
                 **file_fields(rows[copy.file_id], online),
@@ -189,6 +192,10 @@ def _evidence(pair: SimilarPair | None, *, turned: bool) -> Json:
         "mirrored": bool(pair.mirrored),
         "cropped": bool(pair.cropped),
     }
+
+
+def _ordered(one: int, other: int) -> tuple[int, int]:
+    return min(one, other), max(one, other)
 
 
 def _same_bytes(a: CopyRow, b: CopyRow) -> bool:

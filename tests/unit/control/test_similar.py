@@ -240,6 +240,22 @@ def test_a_group_stands_around_the_copy_to_keep(alike: Alike) -> None:
     assert small["file_size"] == 1_000
 
 
+@pytest.mark.parametrize("path", ["copies/a.avi", "films", "copies", ""])
+def test_a_group_is_whole_wherever_it_is_asked_for(alike: Alike, path: str) -> None:
+    whole = alike.items("/api/similar?groups=1")
+    assert alike.items(f"/api/similar?groups=1&path={MEDIA.decode()}{path}") == whole
+    assert alike.items(f"/api/similar?groups=1&path={MEDIA.decode()}films/c.mkv") == []
+
+
+def test_grouping_takes_a_place_among_the_long_calls(alike: Alike) -> None:
+    places = [alike.direct.long_calls.enter() for _ in range(alike.direct.long_calls.most)]
+    assert alike.ask("/api/similar?groups=1").json["code"] == "too_many_streams"
+    assert alike.ask("/api/similar").status == 200
+    places[0].leave()
+    assert alike.ask("/api/similar?groups=1").status == 200
+    assert alike.direct.long_calls.open == len(places) - 1
+
+
 def test_groups_are_never_chains(alike: Alike) -> None:
     alike.catalog.connection.execute("DELETE FROM similar_pairs WHERE distance = 70")
     (group,) = alike.items("/api/similar?groups=true")
