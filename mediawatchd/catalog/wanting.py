@@ -53,8 +53,9 @@ def lacking(connection: sqlite3.Connection, phash: int) -> array[int]:
 
 
 def wanted(connection: sqlite3.Connection) -> array[int]:
-    """The ids of all rows that are waited for. Reads every row."""
-    return array("q", (row[0] for row in connection.execute("SELECT id FROM media_files WHERE wanted")))
+    """The ids of all rows that are waited for, in the order in which they are offered. Reads every row."""
+    rows = connection.execute("SELECT id FROM media_files WHERE wanted ORDER BY priority, due_ns, id")
+    return array("q", (row[0] for row in rows))
 
 
 def ask(tx: Transaction, file_ids: Sequence[int], *, again: bool) -> None:
@@ -97,8 +98,8 @@ def let_go(tx: Transaction, file_ids: Sequence[int], *, ended: int | None = None
     for file_id in file_ids:
         row = file_by_id(tx.connection, file_id)
         if row is not None:
-            is_wanted = tx.policy.phash_all or covers(scopes, tx.path(row))
-            tx.store(row, row._replace(wanted=row.wanted & tx.policy.phash if is_wanted else 0))
+            asked = tx.policy.phash if covers(scopes, tx.path(row)) else row.lacks & tx.wants(row.media_type)
+            tx.store(row, row._replace(wanted=row.wanted & asked))
 
 
 def tally(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog import wanting
@@ -85,9 +86,11 @@ class PhashRun:
         """What is still wanted for it alone is not any more: what failed or went away, and what a cancel left."""
         with self._database.reader() as connection:
             ids = wanting.wanted(connection)
-        _in_pieces(self._writer, ids, lambda tx, some: wanting.let_go(tx, some, ended=self._row.id), threading.Event())
-        if self._cancelled.is_set():
-            self.cancel()  # the feeder may have offered some of it meanwhile
+        # The feeder may have offered some of it meanwhile: what comes next is let go of first.
+        for some in (ids[:AT_ONCE], ids[AT_ONCE:]):
+            _in_pieces(self._writer, some, partial(wanting.let_go, ended=self._row.id), threading.Event())
+            if self._cancelled.is_set():
+                self.cancel()
 
     def _away(self) -> str | None:
         """Which roots of the scope are not there. Raises JobFailed when all are."""

@@ -108,6 +108,7 @@ def test_what_is_asked_for_is_offered_after_its_probe_and_after_all_else(catalog
     assert (new.wanted, new.priority, new.due_ns) == (PHASH, LIVE, 105 * SECOND), (
         "its quick hash is as urgent as it was"
     )
+    assert names(catalog, wanting.wanted(catalog.connection)) == [b"new.mkv", b"probed.mkv"]
     catalog.now = 105
     catalog.hash(b"other/new.mkv")
     catalog.probe(b"other/new.mkv")
@@ -174,11 +175,12 @@ def test_let_go_is_what_no_job_and_not_the_configuration_wants(catalog: Catalog)
 
 
 def test_what_every_video_gets_is_not_let_go_of_but_for_what_none_gets_any_more(catalog: Catalog) -> None:
-    ask(catalog)
+    ask(catalog, again=True)
     ids = wanting.wanted(catalog.connection)
     catalog.policy = replace(POLICY, phash=FINGERPRINT, phash_all=True)
     catalog.run(lambda tx: wanting.let_go(tx, ids))
-    assert [catalog.by_id(file_id).wanted for file_id in ids] == [FINGERPRINT, FINGERPRINT]
+    kept = {catalog.by_id(file_id).name: catalog.by_id(file_id).wanted for file_id in ids}
+    assert kept == {b"new.mkv": FINGERPRINT, b"probed.mkv": FINGERPRINT, b"done.mkv": 0}
 
 
 def test_the_configuration_wants_what_all_videos_lack_but_not_what_cannot_be_had(catalog: Catalog) -> None:
