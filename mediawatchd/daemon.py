@@ -65,6 +65,8 @@ SHORTEST_STOP_SECONDS = 0.2
 RELOAD_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 3600.0
 STATUS_SECONDS = 1.0
+LOOK_SECONDS = 30.0
+"""How often the main thread looks whether threads are stuck when nothing else wakes it."""
 STUCK_SECONDS = 40.0
 """A thread that has been silent for so long is stuck: longer than any batch takes to commit."""
 OPEN_FILES = 65_536
@@ -266,7 +268,7 @@ class Daemon:
         watchdog_seconds = self.systemd.watchdog_interval_seconds()
         while True:
             self._look_after(watchdog_seconds)
-            due = min(self._housekeeping_due, self._status_due) - time.monotonic()
+            due = min(self._housekeeping_due, self._status_due, time.monotonic() + LOOK_SECONDS) - time.monotonic()
             try:
                 what = self._wake.get(timeout=max(0.0, min(due, watchdog_seconds or due)))
             except queue.Empty:
@@ -291,6 +293,7 @@ class Daemon:
         if stuck and stuck != self._stuck:
             log.error("Threads are stuck threads=%s", ",".join(stuck))
         self._stuck = stuck
+        self.roots.tell_hanging()
         if not stuck and watchdog_seconds is not None:
             self.systemd.watchdog()
         if time.monotonic() >= self._status_due:

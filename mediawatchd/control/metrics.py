@@ -50,6 +50,7 @@ STAGES = {QUICK_HASH: "hash", PROBE: "probe", PHASH: "phash"}
 MOST_SETTLING = 10_000
 """Counting a library that has just arrived would cost a tenth of a second at each scrape; this costs 6 ms."""
 RESULTS = ("hashed", "probed", "phashed", "failed", "changed", "vanished")
+WATCHES = ("inotify", "polling", "degraded")
 WALK_RESULTS = ("complete", "cancelled", "failed")
 JOB_RESULTS = ("done", "failed", "cancelled")
 FILE_EVENTS = ("created", "closed", "moved_from", "moved_to", "deleted")
@@ -277,6 +278,10 @@ def _states(statuses: Iterable[RootStatus], labels: Mapping[int, str]) -> Iterat
     states = {(labels[each.id], state): each.state == state for each in statuses for state in get_args(RootState)}
     yield gauge("root_up", "Whether the root is there (1) or not (0).", up, "root")
     yield gauge("root_state", "1 for the state that the root is in.", states, "root", "state")
+    since = {(labels[each.id],): each.since for each in statuses}
+    yield gauge("root_state_since_timestamp_seconds", "Since when the root is in its state.", since, "root")
+    watches = {(labels[each.id], watch): each.watch == watch for each in statuses for watch in WATCHES}
+    yield gauge("root_watch", "1 for the way in which changes of the root are seen.", watches, "root", "watch")
 
 
 def _totals(totals: Mapping[int, Mapping[str, int]], labels: Mapping[int, str]) -> Iterator[Metric]:

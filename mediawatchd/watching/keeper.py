@@ -48,7 +48,11 @@ NETWORK_LOOK_SECONDS = 60.0
 
 
 class RootStatus(NamedTuple):
-    """A snapshot for status and metrics. `since` and `next_attempt` are Unix seconds; `walking` is where a walk is."""
+    """A snapshot for status and metrics. Points in time are Unix seconds; `walking` is where a walk is.
+
+    `next_attempt` is when a root that is not online is looked at again, `next_walk` when one that is will be walked
+    unasked. `events_reliable`: its file system tells of every change.
+    """
 
     id: int
     path: bytes
@@ -62,6 +66,9 @@ class RootStatus(NamedTuple):
     walking: bytes | None
     last_walk: Walked | None
     last_walk_seconds: float | None
+    watch_since: float | None = None
+    next_walk: float | None = None
+    events_reliable: bool = True
 
 
 class Keeper:
@@ -81,7 +88,7 @@ class Keeper:
         observers: Observers,
         heart: Heartbeat,
         is_paused: Callable[[], bool],
-        state_changed: Callable[[bytes, Verdict], None],
+        state_changed: Callable[[bytes, str], None],
         durations: Durations,
     ) -> None:
         self.root_id = root_id
@@ -128,6 +135,7 @@ class Keeper:
         )
         self._generation = -1
         self._mounted_below: frozenset[Mount] = frozenset()
+        self._told_watch: WatchState | None = None
 
         self._changed = threading.Condition()
         # Guarded by _changed:
@@ -141,6 +149,7 @@ class Keeper:
         self._since = time.time()
         self._next_look: float | None = None
         self._watch: WatchState | None = None
+        self._watch_since: float | None = None
         self._awaiting_watch = False
         self._last_walk: tuple[Walked, float] | None = None
 
@@ -190,6 +199,8 @@ class Keeper:
     def watched(self, state: WatchState) -> None:
         """The watches stand, or are known not to: from now on a walk misses nothing."""
         with self._changed:
+            if not _alike(self._watch, state):
+                self._watch_since = time.time()
             self._watch = state
             first, self._awaiting_watch = self._awaiting_watch, False
         if first:
@@ -262,6 +273,9 @@ class Keeper:
                 walking=request.walked.current if request else None,
                 last_walk=walked,
                 last_walk_seconds=seconds,
+                watch_since=self._watch_since,
+                next_walk=_unix_time(self._timetable.next_due()) if verdict.state == "online" else None,
+                events_reliable=verdict.events_reliable,
             )
 
     def _next_attempt_locked(self) -> float | None:
@@ -294,6 +308,7 @@ class Keeper:
         if self._verdict.state != "online":
             self._refuse_walks()
             return False
+        self._tell_watch()
         try:
             mark = self._lookout.look(self._connection)
             for path, cause in self._timetable.due(self._watch):
@@ -377,7 +392,23 @@ class Keeper:
                 log.info("Root is online root=%s", self.path)
             else:
                 log.warning("Root is %s root=%s reason=%s", verdict.state, self.path, verdict.message)
-            self._state_changed(self.path, verdict)
+            self._state_changed(self.path, told(verdict.state, verdict.message))
+
+    def _tell_watch(self) -> None:
+        """Say once when watching fails or works again; how many directories it fails for is no news."""
+        was, watch = self._told_watch, self._watch
+        self._told_watch = watch
+        if watch is None or _alike(was, watch):
+            return
+        if watch.message is not None:
+            log.warning(
+                "Root is watched in part or not at all root=%s watch=%s reason=%s hint=%s",
+                *(self.path, watch.kind, watch.message, watch.hint),
+            )
+            self._state_changed(self.path, told(f"watch {watch.kind}", watch.message))
+        elif was is not None and was.message is not None:
+            log.info("Root is watched again root=%s watch=%s", self.path, watch.kind)
+            self._state_changed(self.path, told(f"watch {watch.kind}", None))
 
     def _plan_look_locked(self) -> None:
         """When to look at the root again unasked. While its watches are being set, its disk may hang in that."""
@@ -436,3 +467,16 @@ class Keeper:
 
     def _refuse_walks(self) -> None:
         self.walks.refuse(f"{self._verdict.state}: {self._verdict.message}")
+
+
+def told(state: str, reason: str | None) -> str:
+    """A state in the history."""
+    return state if reason is None else f"{state}: {reason}"
+
+
+def _alike(one: WatchState | None, other: WatchState) -> bool:
+    return one is not None and (one.kind, one.message is None) == (other.kind, other.message is None)
+
+
+def _unix_time(monotonic: float | None) -> float | None:
+    return None if monotonic is None else time.time() + monotonic - time.monotonic()

@@ -6,6 +6,7 @@ block. Which roots are online is a snapshot that the feeder and the writer may a
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from mediawatchd.catalog.totals import FIELDS
 from mediawatchd.errors import Refused
 from mediawatchd.model import SECOND
 from mediawatchd.telemetry.durations import DurationCounts, Durations
-from mediawatchd.watching.keeper import Keeper, RootStatus
+from mediawatchd.watching.keeper import Keeper, RootStatus, told
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.transaction import Look, Transaction
     from mediawatchd.catalog.writer import Writer
     from mediawatchd.telemetry.heartbeat import Heartbeats
-    from mediawatchd.watching.guard import Verdict
     from mediawatchd.watching.mounts import Mounts, Table
     from mediawatchd.watching.observer import WatchState
     from mediawatchd.watching.observers import Observers
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from mediawatchd.watching.timetable import Pace
     from mediawatchd.watching.walks import WalkRequest
 
+log = logging.getLogger(__name__)
+
+HANGS = "the disk does not answer"
 HANGING_SECONDS = 15.0
 """A keeper that has been at one call for so long hangs on its disk: longer than a disk takes to spin up."""
 
@@ -61,6 +64,8 @@ class Roots:
         # Guarded by _lock:
         self._keepers: dict[int, Keeper] = {}
         self._online: frozenset[int] = frozenset()
+        # The main thread's:
+        self._told_hanging: set[bytes] = set()
 
     def configure(self, paths: Sequence[bytes], rules: Rules, pace: Pace, observers: Observers) -> None:
         """Start a keeper for each path, in place of those there are. Blocks until the catalog knows the roots.
@@ -190,7 +195,7 @@ class Roots:
                 status = status._replace(
                     state="error",
                     since=time.time() - silent,
-                    message="the disk does not answer",
+                    message=HANGS,
                     hint="Check the disk, its server or its connection; it goes on when it answers.",
                 )
             statuses.append(status)
@@ -220,14 +225,27 @@ class Roots:
         if (keeper := self._keepers.get(root_id)) is not None:
             keeper.watched(state)
 
-    def _state_changed(self, path: bytes, verdict: Verdict) -> None:
+    def tell_hanging(self) -> None:
+        """Say once when a root's disk no longer answers, and when it does again; its keeper cannot. Main thread."""
+        hanging = {status.path for status in self.statuses() if status.message == HANGS}
+        for path in hanging - self._told_hanging:
+            log.warning("Root is error root=%s reason=%s", path, HANGS)
+            self._tell(path, told("error", HANGS))
+        for path in self._told_hanging - hanging:
+            log.info("The disk of a root answers again root=%s", path)
+            self._tell(path, "the disk answers again")
+        self._told_hanging = hanging
+
+    def _state_changed(self, path: bytes, detail: str) -> None:
         with self._lock:
             self._online = frozenset(
                 root_id for root_id, keeper in self._keepers.items() if keeper.status().state == "online"
             )
-        detail = verdict.state if verdict.message is None else f"{verdict.state}: {verdict.message}"
-        self._writer.call(lambda tx: tx.tell("root", None, path.rstrip(b"/") or b"/", detail=detail))
+        self._tell(path, detail)
         self._changed()
+
+    def _tell(self, path: bytes, detail: str) -> None:
+        self._writer.call(lambda tx: tx.tell("root", None, path.rstrip(b"/") or b"/", detail=detail))
 
     def _hand_on(self, request: WalkRequest) -> None:
         """A walk that was asked of a former keeper: a job goes on under another configuration."""

@@ -58,5 +58,10 @@ class Timetable:
 
     def due_seconds(self) -> float | None:
         """How long until a walk is due; None when none is planned."""
+        due = self.next_due()
+        return None if due is None else max(0.0, due - self._clock())
+
+    def next_due(self) -> float | None:
+        """When a walk is due, on the clock; any thread may ask."""
         times = [each for each in (self._whole_due, self._unwatched_due) if each is not None]
-        return max(0.0, min(times) - self._clock()) if times else None
+        return min(times, default=None)

@@ -493,6 +493,69 @@ def test_a_root_that_hangs_is_an_error_that_says_so(
     assert parts.roots.statuses()[0].state == "online"
 
 
+def test_a_root_that_hangs_is_told_once_when_it_begins_and_once_when_it_ends(
+    parts: Rooted, root: bytes, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mediawatchd.watching.roots.HANGING_SECONDS", 0.0)
+    gate.shut()
+    parts.keeper(root).ask_for_walk(root, "job", is_job=True)
+    assert gate.reached.wait(WITHIN)
+    wait_until(lambda: parts.roots.statuses()[0].state == "error", within=WITHIN)
+    with caplog.at_level("INFO"):
+        parts.roots.tell_hanging()
+        parts.roots.tell_hanging()
+        gate.open()
+        parts.settle(root)
+        monkeypatch.setattr("mediawatchd.watching.roots.HANGING_SECONDS", 30.0)
+        parts.roots.tell_hanging()
+        parts.roots.tell_hanging()
+    assert [record.levelname for record in caplog.records if record.name.endswith("roots")] == ["WARNING", "INFO"]
+    assert told(parts)[-2:] == ["error: the disk does not answer", "the disk answers again"]
+
+
+def test_a_watch_that_fails_is_told_once_and_its_end_too(
+    parts: Rooted, root: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    def watched(kind: str, directories: int, message: str | None) -> None:
+        parts.roots.watched(parts.root_ids[root], WatchState(kind, (root,), directories, message, "sysctl x=1"))
+        parts.settle(root)
+        parts.keeper(root).ask_for_walk(root, "job", is_job=True).done.wait(WITHIN)
+
+    before = parts.status(root)
+    with caplog.at_level("INFO"):
+        watched("degraded", 3, "3 directories are not watched")
+        since = parts.status(root).watch_since
+        watched("degraded", 4, "4 directories are not watched")
+        assert parts.status(root).watch_since == since
+        watched("inotify", 0, None)
+    parts.flush()
+    assert told(parts)[-2:] == ["watch degraded: 3 directories are not watched", "watch inotify"]
+    assert [record.levelname for record in caplog.records if record.name.endswith("keeper")] == ["WARNING", "INFO"]
+    assert "hint=sysctl x=1" in caplog.text
+    assert (before.state, before.watch) == ("online", "inotify")
+
+
+def test_when_a_root_is_looked_at_next_is_told_in_unix_time(parts: Rooted, root: bytes) -> None:
+    now = time.time()
+    status = wait_until(lambda: (each := parts.status(root)).next_walk and each, within=WITHIN)
+    assert status.next_walk is not None
+    assert now + 3600 * 0.7 < status.next_walk < now + 3600 * 1.3
+    assert status.next_attempt is None
+    os.rename(root[:-1], root[:-1] + b".away")
+    parts.keeper(root).check_root()
+    status = parts.wait_for(root, "offline")
+    assert status.next_walk is None
+    assert status.next_attempt is not None
+    assert now < status.next_attempt < now + 100
+
+
+def told(parts: Rooted) -> list[str]:
+    """What the history says of roots."""
+    parts.flush()
+    with parts.database.reader() as connection:
+        return [row[0] for row in connection.execute("SELECT detail FROM history WHERE event = 'root' ORDER BY seq")]
+
+
 def test_what_is_mounted_elsewhere_disturbs_no_walk(parts: Rooted, root: bytes, gate: Gate) -> None:
     # Where containers come and go, a walk that starts over each time would never end.
     gate.shut()
