@@ -6,6 +6,7 @@ Imports next to nothing, so that logs, commands and error messages can all use i
 from __future__ import annotations
 
 import re
+import shlex
 
 # Control characters, line and paragraph separators, marks that turn the direction of writing and so show another
 # name than it is, the byte order mark, and halves of surrogate pairs, which stand for bytes that are not UTF-8.
@@ -20,6 +21,11 @@ def printable(path: bytes | str) -> str:
     """
     text = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
     return text if text.isprintable() else _UNSAFE.sub(_escape, text)
+
+
+def shell_word(path: bytes) -> str:
+    """A path as a word of a command to be copied; one that is not UTF-8 has to be put in by hand."""
+    return shlex.quote(printable(path))
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -74,6 +74,18 @@ def next_due_ns(connection: sqlite3.Connection, now_ns: int) -> int | None:
     return min((time for time in times if time is not None), default=None)
 
 
+def ahead(connection: sqlite3.Connection, kind: int, priority: int, after: Cursor, now_ns: int, *, look_at: int) -> int:
+    """How many rows that lack `kind` and are due stand before a row of a priority, up to `look_at`."""
+    earlier = [each for each in PRIORITIES if each < priority]
+    of = f"SELECT 1 FROM media_files AS f INDEXED BY {_INDEX[kind]} WHERE {_LACKING[kind]} AND f.priority = ?"
+    queries = [*(f"{of} AND f.due_ns <= ?" for _ in earlier), f"{of} AND (f.due_ns, f.id) < (?, ?)"]
+    values = [*(value for each in earlier for value in (each, now_ns)), priority, *after]
+    count: int = connection.execute(
+        f"SELECT count(*) FROM ({' UNION ALL '.join(queries)} LIMIT ?)", (*values, look_at)
+    ).fetchone()[0]
+    return count
+
+
 def settling(connection: sqlite3.Connection, now_ns: int, *, look_at: int = -1) -> int:
     """How many files are waited for to be left alone; among the first `look_at` that are not due yet, if given."""
     count: int = connection.execute(

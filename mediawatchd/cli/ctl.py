@@ -28,7 +28,8 @@ _NAMED = 10
 MODULES = {
     **dict.fromkeys(("status", "version"), "status"),
     **dict.fromkeys(("scan", "phash", "jobs", "job", "cancel"), "jobs"),
-    **dict.fromkeys(("files", "show"), "files"),
+    "files": "files",
+    "show": "show",
     **dict.fromkeys(("similar", "dismiss", "undismiss"), "similar"),
     "duplicates": "duplicates",
     "events": "events",

@@ -1,4 +1,4 @@
-"""The commands that look into the catalog: files and show.
+"""The command that lists what is in the catalog: files.
 
 A short list is one page of the API. A long one comes as a stream: the daemon sorts it once, not once a page, and
 neither side ever holds all of it.
@@ -46,48 +46,6 @@ def files(console: Console, arguments: argparse.Namespace) -> int:
     if is_more:
         console.say(f"the first {_ON_A_TERMINAL} are shown; --limit 0 shows all")
     return 0
-
-
-def show(console: Console, arguments: argparse.Namespace) -> int:
-    """Shows one file."""
-    item = console.client.get("/api/file", path_field("path", arguments.path))
-    if console.as_json:
-        console.document(item)
-        return 0
-    for line in page(item, console.out):
-        console.out.line(line)
-    return 0
-
-
-def page(item: Json, screen: Screen) -> list[str]:
-    """All there is to say of one file, field by field; what this version does not know is shown as it came."""
-    state, size = _state(item), item.get("file_size")
-    picture = f"{item.get('width')}x{item.get('height')}" if item.get("width") else None
-    said = {
-        "state": screen.painted(state.text, state.style) if state.text else "in the catalog",
-        "why": _text(item.get("why"), screen),
-        "problem": _text(item.get("problem"), screen),
-        "missing": f"since {quantities.date(item['missing_since'])}" if item.get("missing_since") else None,
-        "type": _text(item.get("media_type"), screen),
-        "size": f"{quantities.size(size)} ({quantities.count(size)} bytes)" if size is not None else None,
-        "modified": quantities.date(item.get("modified_date")),
-        "duration": quantities.length(item.get("duration")) if item.get("duration") is not None else None,
-        "picture": picture,
-        "codecs": _codecs(item, screen) or None,
-        "container": _text(item.get("container_format"), screen),
-        "bitrate": quantities.bitrate(item["bitrate"]) if item.get("bitrate") else None,
-        "quick hash": item.get("quick_hash"),
-        "video phash": item.get("video_phash"),
-        "fingerprint": ("yes" if item.get("fingerprint") else "no") if picture else None,
-        "first seen": quantities.date(item.get("first_seen")),
-        "hashed": quantities.date(item["hashed_at"]) if item.get("hashed_at") else None,
-        "root": screen.shown(raw_path(item, "root")),
-        "id": str(item.get("id", "-")),
-    }
-    said.update(_unknown_fields(item, screen))
-    lines = [screen.painted(screen.shown(raw_path(item, "path")), "bold")]
-    lines += [f"  {label:<13}{text}" for label, text in said.items() if text is not None]
-    return lines
 
 
 def _found(console: Console, fields: dict[str, str | int], limit: int | None) -> Iterator[Json]:
@@ -144,13 +102,13 @@ def _row(item: Json, screen: Screen) -> list[Cell]:
         Cell(quantities.size(item.get("file_size"))),
         Cell(quantities.length(item.get("duration"))),
         Cell(f"{item['width']}x{item['height']}" if item.get("width") and item.get("height") else "-"),
-        Cell(_codecs(item, screen) or "-"),
-        _state(item),
+        Cell(codecs(item, screen) or "-"),
+        mark(item),
         Cell(screen.shown(raw_path(item, "path"))),
     ]
 
 
-def _state(item: Json) -> Cell:
+def mark(item: Json) -> Cell:
     """The mark of a file that is not simply there and known."""
     if item.get("missing_since") is not None:
         return Cell("missing", "yellow")
@@ -161,33 +119,5 @@ def _state(item: Json) -> Cell:
     return Cell("")
 
 
-def _codecs(item: Json, screen: Screen) -> str:
+def codecs(item: Json, screen: Screen) -> str:
     return "/".join(screen.shown(item[name]) for name in ("video_codec", "audio_codec") if item.get(name))
-
-
-def _text(value: Any, screen: Screen) -> str | None:
-    if value is None or value == []:
-        return None
-    if isinstance(value, list):
-        return "; ".join(screen.shown(str(part)) for part in value)
-    return screen.shown(str(value))
-
-
-_KNOWN = frozenset(
-    {
-        *("id", "path", "filename", "root", "file_size", "modified_date", "mtime_ns", "media_type", "why", "problem"),
-        *("container_format", "duration", "bitrate", "width", "height", "video_codec", "audio_codec", "quick_hash"),
-        *("video_phash", "fingerprint", "first_seen", "hashed_at", "missing_since"),
-    }
-)
-
-
-def _unknown_fields(item: Json, screen: Screen) -> Iterator[tuple[str, str]]:
-    for name, value in item.items():
-        if name in _KNOWN or name.endswith("_b64") or value is None or value in ([], {}):
-            continue
-        if isinstance(value, dict):
-            inner = [f"{key} {_text(each, screen)}" for key, each in value.items() if each is not None]
-            yield name.replace("_", " "), ", ".join(inner)
-        else:
-            yield name.replace("_", " "), _text(value, screen) or ""

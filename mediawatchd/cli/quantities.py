@@ -56,6 +56,15 @@ def rate(per_second: float) -> str:
     return f"{per_second:.1f}/s" if per_second >= 0.95 else f"{60 * per_second:.0f}/min"
 
 
+def moment(when: float | str | None, now: float) -> str | None:
+    """A point in time, and how far it is from `now` (Unix seconds): `2031-05-04 12:00:00 (in 5 min)`."""
+    seconds = unix_seconds(when)
+    if seconds is None:
+        return None
+    away = age(now - seconds) if seconds <= now else f"in {age(seconds - now).removesuffix(' ago')}"
+    return f"{date(seconds)} ({away.replace('in just now', 'now')})"
+
+
 def count(number: int | None) -> str:
     """With commas at the thousands."""
     return UNKNOWN if number is None else f"{number:,}"

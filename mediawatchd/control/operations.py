@@ -236,7 +236,15 @@ class Operations:
         return job_fields(self._jobs.wait(job, timeout_seconds))
 
     def file(self, path: bytes) -> dict[str, Any]:
-        return explain(self._database, self._roots, self._steering.rules, path, paused=self._steering.is_paused())
+        return explain(
+            self._database,
+            self._roots,
+            self._steering.rules,
+            path,
+            config=self._steering.config,
+            paused=self._steering.is_paused(),
+            queues=self._steering.queues,
+        )
 
     def online(self) -> frozenset[int]:
         """The ids of the roots that are there."""

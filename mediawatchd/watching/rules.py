@@ -40,6 +40,14 @@ class Extensions(Protocol):
     def audio(self) -> tuple[str, ...]: ...
 
 
+class Ignored(NamedTuple):
+    """The rule that leaves a path out, as it is written; `above`: the folder on the way that it is about, if any."""
+
+    rule: str
+    is_built_in: bool
+    above: bytes | None
+
+
 class Rules:
     """Immutable. Paths are relative to the root; that of a directory may end in a slash or not.
 
@@ -86,9 +94,15 @@ class Rules:
 
     def which(self, relative: bytes, is_directory: bool) -> str | None:
         """Return the rule that ignores this path, or the first directory on the way to it, as it is written."""
+        found = self.explain(relative, is_directory)
+        return None if found is None else found.rule
+
+    def explain(self, relative: bytes, is_directory: bool) -> Ignored | None:
+        """Say which rule ignores this path, or the first directory on the way to it; None when it is not ignored."""
         for path, directory in _way_to(relative, is_directory):
             if (rule := self._rule(path, directory)) is not None:
-                return rule
+                is_built_in = all(rule != pattern.text for pattern in self._patterns)
+                return Ignored(rule, is_built_in, path if len(path) < len(relative.rstrip(b"/")) else None)
         return None
 
     def fingerprint(self) -> str:

@@ -137,6 +137,13 @@ class WorkQueue:
                 if (filesystem_id := self._held.pop(file_id, None)) is not None:
                     self._held_of[filesystem_id] -= 1
 
+    def is_taken(self, file_id: int) -> bool:
+        """Whether a worker has the file, or had it and its outcome is not committed yet."""
+        with self.changed:
+            return file_id in self._held and not any(
+                task.file_id == file_id for heap in self._waiting.values() for _, _, task, _ in heap
+            )
+
     def pause(self, paused: bool) -> None:
         """While paused nothing is handed out."""
         with self.changed:

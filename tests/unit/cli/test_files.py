@@ -173,3 +173,35 @@ def test_json_of_an_error_leaves_standard_output_empty(
         daemon.on("GET", f"/api/{path}", refusal(500, "internal", "broken"))
     outcome = run("--json", *command)
     assert outcome == (1, "", "mediawatchctl: broken\n")
+
+
+def test_show_says_how_it_stands_first(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
+    shown = a_file(
+        state="settling", why="It changed.", since="2031-05-04T12:00:00+00:00", next="It is read.", next_at=None
+    )
+    daemon.on("GET", "/api/file", answer(200, shown))
+    lines = run("show", "/srv/films/a.mkv").out.splitlines()
+    assert [line[2:15].strip() for line in lines[1:5]] == ["state", "why", "since", "next"]
+    assert lines[1].endswith(" settling")
+    assert "2031-05-04 12:00:00 (in " in lines[3]
+
+
+def test_show_of_a_path_that_is_not_in_the_catalog_says_why_as_json_too(
+    daemon: FakeDaemon, run: Callable[..., Outcome]
+) -> None:
+    daemon.on("GET", "/api/file", refusal(404, "not_found", "ignored", "a hint", state="ignored", rule="*.part"))
+    assert run("show", "/x") == (4, "", "mediawatchctl: ignored\nhint: a hint\n")
+    outcome = run("--json", "show", "/x")
+    assert outcome.status == 4
+    assert json.loads(outcome.out) == {
+        "error": "ignored", "code": "not_found", "hint": "a hint", "state": "ignored", "rule": "*.part",
+    }  # fmt: skip
+
+
+def test_show_of_a_folder(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
+    folder = {"path": "/srv", "root": "/srv", "files": 12, "bytes": 2048, "state": "folder", "why": "It is a folder."}
+    daemon.on("GET", "/api/file", answer(200, folder))
+    fields = {line[2:15].strip(): line[15:] for line in run("show", "/srv").out.splitlines()[1:]}
+    assert fields == {
+        "state": "folder", "why": "It is a folder.", "size": "2.0 KiB (2,048 bytes)", "root": "/srv", "files": "12",
+    }  # fmt: skip
