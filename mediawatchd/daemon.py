@@ -26,6 +26,7 @@ from mediawatchd.catalog.events import forget_before
 from mediawatchd.catalog.transaction import Policy, get_state, set_state
 from mediawatchd.catalog.writer import Committed, Writer
 from mediawatchd.control.application import Application
+from mediawatchd.control.doctor import Doctor
 from mediawatchd.control.feed import Feed
 from mediawatchd.control.headline import headline
 from mediawatchd.control.metrics import Metrics
@@ -187,6 +188,14 @@ class Daemon:
             jobs=self.jobs,
             sync=self.sync,
             feed=self.feed,
+            doctor=Doctor(
+                steering=self,
+                database=self.database,
+                writer=self.writer,
+                roots=self.roots,
+                observers=lambda: self.observers,
+                addresses=lambda: self.server.addresses,
+            ),
         )
         self.application = Application(
             operations=self.operations, reader=self.database.reader, secret_token=lambda: self.config.secret_token
@@ -415,11 +424,13 @@ class Daemon:
             # Polling because somebody chose it says nothing; for want of anything better it says why.
             or (status.state == "online" and (status.watch == "degraded" or status.message is not None))
         ]
-        troubles += [
+        return troubles + self.stuck_threads()
+
+    def stuck_threads(self) -> list[str]:
+        return [
             f"the thread {pulse.name} has been at one file for {pulse.silent_seconds:.0f} s"
             for pulse in self.heartbeats.stuck(time.monotonic(), STUCK_SECONDS)
         ]
-        return troubles
 
     def is_healthy(self) -> bool:
         stuck = self.heartbeats.stuck(time.monotonic(), STUCK_SECONDS)

@@ -67,6 +67,9 @@ class FakeOperations:
     def status(self) -> Json:
         return self._note("status")
 
+    def doctor(self) -> Json:
+        return self._note("doctor")
+
     def config(self) -> Json:
         return self._note("config")
 

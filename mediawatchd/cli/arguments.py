@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+CONFIG = "/etc/mediawatchd/mediawatchd.yaml"
 SORTS = ("path", "name", "size", "modified", "duration", "first_seen")
 
 _DESCRIPTION = """\
@@ -77,6 +78,15 @@ def _parser() -> argparse.ArgumentParser:
         )
 
     add("status", "show what the daemon is doing and how its roots are", "mediawatchctl --json status | jq .state")
+    doctor = add(
+        "doctor",
+        "check the daemon and what it depends on, and say how to put right what is wrong",
+        "mediawatchctl doctor",
+        more="Status 1 when there are errors. Without a daemon it checks what it can, and leaves with status 3.",
+    )
+    doctor.add_argument(
+        "--config", metavar="FILE", default=CONFIG, help=f"configuration to check while no daemon runs ({CONFIG})"
+    )
     _add_jobs(add)
     _add_catalog(add)
     _add_steering(add)

@@ -32,6 +32,7 @@ MODULES = {
     "show": "show",
     **dict.fromkeys(("similar", "dismiss", "undismiss"), "similar"),
     "duplicates": "duplicates",
+    "doctor": "doctor",
     "events": "events",
     "log": "log",
     **dict.fromkeys(

@@ -56,13 +56,17 @@ def rate(per_second: float) -> str:
     return f"{per_second:.1f}/s" if per_second >= 0.95 else f"{60 * per_second:.0f}/min"
 
 
+def soon(seconds: float) -> str:
+    """How far ahead: `in 5 min`; what should have been already is now."""
+    return "now" if seconds < 1 else f"in {age(seconds).removesuffix(' ago')}"
+
+
 def moment(when: float | str | None, now: float) -> str | None:
     """A point in time, and how far it is from `now` (Unix seconds): `2031-05-04 12:00:00 (in 5 min)`."""
     seconds = unix_seconds(when)
     if seconds is None:
         return None
-    away = age(now - seconds) if seconds <= now else f"in {age(seconds - now).removesuffix(' ago')}"
-    return f"{date(seconds)} ({away.replace('in just now', 'now')})"
+    return f"{date(seconds)} ({age(now - seconds) if seconds <= now else soon(seconds - now)})"
 
 
 def count(number: int | None) -> str:

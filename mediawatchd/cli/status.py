@@ -6,12 +6,14 @@ import time
 
 import mediawatchd
 from mediawatchd.cli import joblines, quantities
+from mediawatchd.cli.paragraphs import paragraph
 from mediawatchd.cli.tables import Cell, Column, Table
 from mediawatchd.control.client import NotRunning, raw_path
 
 TYPE_CHECKING = False  # as typing has it; importing that costs 5 ms of the 80
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from typing import Any
 
     from mediawatchd.cli.console import Console
@@ -84,7 +86,9 @@ def _roots(roots: list[Json], screen: Screen, now_seconds: float) -> list[str]:
     rows = layout.lines(_row(root, screen, now_seconds) for root in roots)
     lines = [layout.heading()]
     for row, root in zip(rows, roots, strict=True):
-        lines += [row, *(f"    {note}" for note in _notes(root, screen))]
+        lines.append(row)
+        for note, style in _notes(root, screen, now_seconds):
+            lines += paragraph(note, screen, first="    ", style=style)
     return lines
 
 
@@ -94,28 +98,35 @@ def _row(root: Json, screen: Screen, now_seconds: float) -> list[Cell]:
     return [
         Cell(screen.shown(raw_path(root, "path"))),
         Cell(screen.shown(state), _STATES.get(state, "")),
-        Cell(screen.shown(watch), _WATCHES.get(watch, "")),
+        Cell(screen.shown(watch), _WATCHES.get(watch, "")) if state == "online" else Cell("-"),
         Cell(quantities.count(root.get("files"))),
         Cell(quantities.size(root.get("bytes"))),
         Cell("never" if walked is None else quantities.age(now_seconds - walked)),
     ]
 
 
-def _notes(root: Json, screen: Screen) -> list[str]:
-    """What is not as it should be with a root, and what to try."""
-    notes = []
-    if root.get("held"):
-        notes.append(f"{quantities.counted(root['held'], 'file')} held: absent, but too many at once to believe it")
-    if root.get("missing"):
-        notes.append(f"{quantities.counted(root['missing'], 'file')} missing")
+def _notes(root: Json, screen: Screen, now_seconds: float) -> Iterator[tuple[str, str]]:
+    """What is not as it should be with a root, since when, what comes next and what to try; each with its style."""
+    is_online = root.get("state") == "online"
+    if root.get("message"):
+        yield screen.shown(root["message"]), "yellow"
+        since = quantities.unix_seconds(root.get("since" if not is_online else "watch_since"))
+        again = quantities.unix_seconds(root.get("next_attempt" if not is_online else "next_walk"))
+        times = [f"since {quantities.date(since)}"] if since is not None else []
+        if again is not None:
+            what = "walked" if is_online else "looked at"
+            times.append(f"{what} again {quantities.soon(again - now_seconds)}")
+        if times:
+            yield ", ".join(times), ""
+    if root.get("hint"):
+        yield f"try: {screen.shown(root['hint'])}", ""
     if root.get("unwatched_directories"):
         unwatched = quantities.counted(root["unwatched_directories"], "directory", "directories")
-        notes.append(f"{unwatched} not watched; walks find what changes there")
-    if root.get("message"):
-        notes.append(screen.painted(screen.shown(root["message"]), "yellow"))
-    if root.get("hint"):
-        notes.append(f"try: {screen.shown(root['hint'])}")
-    return notes
+        yield f"{unwatched} not watched; walks find what changes there", ""
+    if root.get("held"):
+        yield f"{quantities.counted(root['held'], 'file')} held: absent, but too many at once to believe it", "yellow"
+    if root.get("missing"):
+        yield f"{quantities.counted(root['missing'], 'file')} missing", ""
 
 
 def _totals(answer: Json, screen: Screen) -> list[str]:

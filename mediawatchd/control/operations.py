@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.transaction import Transaction
     from mediawatchd.catalog.writer import Writer
     from mediawatchd.config import Config
+    from mediawatchd.control.doctor import Doctor
     from mediawatchd.control.feed import Feed, Listener
     from mediawatchd.control.sync import Sync
     from mediawatchd.model import JobKind
@@ -82,6 +83,7 @@ class Operations:
         jobs: Jobs,
         sync: Sync,
         feed: Feed,
+        doctor: Doctor,
     ) -> None:
         self._steering = steering
         self._database = database
@@ -90,6 +92,7 @@ class Operations:
         self._jobs = jobs
         self._sync = sync
         self._feed = feed
+        self._doctor = doctor
         self._verifier = Verifier(reader=database.reader, writer=writer, online=roots.online)
 
     def version(self) -> dict[str, Any]:
@@ -134,6 +137,10 @@ class Operations:
             "settling": settling,
             "jobs": [job_fields(job) for job in self._jobs.running()],
         }
+
+    def doctor(self) -> dict[str, Any]:
+        """What is wrong with the daemon and its surroundings, and how it is put right. Takes seconds."""
+        return self._doctor.examine()
 
     def state(self) -> str:
         """The first that holds: starting, paused, scanning, hashing, idle."""

@@ -66,6 +66,7 @@ class Routes:
         return {
             "/api/version": _plain(operations.version),
             "/api/status": _plain(operations.status),
+            "/api/doctor": self._doctor,
             "/api/config": _plain(operations.config),
             "/api/scan/status": _plain(operations.scan_status),
             "/api/hash/status": _plain(operations.hash_status),
@@ -102,6 +103,13 @@ class Routes:
             "/api/roots/confirm-missing": _of_root(operations.confirm_missing),
             "/api/roots/forget": _of_root(operations.forget_root),
         }
+
+    def _doctor(self, ask: Ask) -> Answer:
+        ask.finish()
+        if ask.only_head:
+            return Response(mimetype=answers.JSON)
+        with ask.caller.long_calls.enter():
+            return self._operations.doctor()
 
     def _hash(self, ask: Ask) -> Answer:
         force = ask.body.boolean("force") or False

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import io
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import mediawatchd
+from mediawatchd.cli import status
+from mediawatchd.cli.screen import Screen
 from tests.unit.cli.fake_daemon import FakeDaemon, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     from tests.unit.cli.conftest import Outcome
 
@@ -62,11 +68,11 @@ def test_status_for_a_person(daemon: FakeDaemon, run: Callable[..., Outcome]) ->
     assert lines[4].split()[0] == "/mnt/usb"
     assert lines[4].endswith("never")
     assert lines[5:10] == [
-        "    410 files held: absent, but too many at once to believe it",
-        "    1 file missing",
-        "    35 directories not watched; walks find what changes there",
         "    nothing is mounted there\\x1b[2J",
         "    try: mount /mnt/usb",
+        "    35 directories not watched; walks find what changes there",
+        "    410 files held: absent, but too many at once to believe it",
+        "    1 file missing",
     ]
     assert lines[11:15] == [
         "catalog    50,233 files, 1.0 KiB: 1 video, 2 audio",
@@ -110,3 +116,14 @@ def test_version_without_a_daemon(daemon: FakeDaemon, run: Callable[..., Outcome
     assert outcome.out == f"mediawatchctl {mediawatchd.__version__}\n"
     assert "/nowhere/s" in outcome.err
     assert json.loads(run("--json", "version", "--socket", "/nowhere/s").out)["mediawatchd"] is None
+
+
+def test_since_when_and_what_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    away = AWAY | {"since": 0, "next_attempt": 100_007.0}
+    blind = FINE | {"watch": "degraded", "watch_since": 60, "next_walk": 100_600.0, "message": "too few watches"}
+    lines = status.page({"roots": [away, blind]}, Screen(io.StringIO(), environment={}), now_seconds=100_000.0)
+    assert "    since 1970-01-01 00:00:00, looked at again in 7 s" in lines
+    assert "    since 1970-01-01 00:01:00, walked again in 10 min" in lines
+    assert lines[3].split()[:3] == ["/mnt/usb", "offline", "-"], "how a root that is away is watched says nothing"

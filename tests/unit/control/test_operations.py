@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -107,6 +108,7 @@ class Bench:
                 roots=parts.roots,
             ),
             feed=Feed(database=parts.database),
+            doctor=SimpleNamespace(examine=dict),  # type: ignore[arg-type] - it has tests of its own
         )
 
     def known(self, path: bytes) -> bool:
