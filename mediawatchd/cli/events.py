@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from mediawatchd.cli import quantities
+from mediawatchd.cli.paragraphs import paragraph
 from mediawatchd.control.client import Disconnected, raw_path
 
 if TYPE_CHECKING:
@@ -58,18 +59,20 @@ def _print(console: Console, event: Json) -> None:
     if console.as_json:
         console.item(event)
     else:
-        console.out.line(line(event, console.out))
+        for line in lines(event, console.out):
+            console.out.line(line)
     console.out.flush()
 
 
-def line(event: Json, screen: Screen) -> str:
-    """An event as a line: when, what, where, and what more there is to say."""
+def lines(event: Json, screen: Screen) -> list[str]:
+    """An event as a line, wrapped: when, what, where, and what more there is to say."""
     kind = str(event.get("event"))
     path, former = raw_path(event, "path"), raw_path(event, "from")
     where = screen.shown(path) if path is not None else ""
     if former is not None:
         where = f"{screen.shown(former)} -> {where}"
     detail = screen.shown(str(event["detail"])) if event.get("detail") else ""
-    what = screen.painted(f"{kind:<8}", _STYLES.get(kind, ""))
+    when, what = quantities.date(event.get("time")), f"{kind:<8}"
     said = f"{where}  ({detail})" if where and detail else where or detail
-    return f"{quantities.date(event.get('time'))}  {what}  {said}"
+    first = f"{when}  {screen.painted(what, _STYLES.get(kind, ''))}  "
+    return paragraph(said, screen, first=first, label=f"{when}  {what}  ")

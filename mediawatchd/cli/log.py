@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from mediawatchd.cli.events import line
+from mediawatchd.cli.events import lines
 from mediawatchd.control.client import path_field
 
 if TYPE_CHECKING:
@@ -53,5 +53,6 @@ def _print(console: Console, entries: Iterable[Json]) -> bool:
         if console.as_json:
             console.item(entry)
         else:
-            console.out.line(line(entry, console.out))
+            for line in lines(entry, console.out):
+                console.out.line(line)
     return printed

@@ -54,11 +54,10 @@ def page(item: Json, screen: Screen, *, now_seconds: float) -> list[str]:
     """
     size = item.get("file_size", item.get("bytes"))
     picture = f"{item.get('width')}x{item.get('height')}" if item.get("width") else None
-    following = [_text(item.get("next"), screen), quantities.moment(item.get("next_at"), now_seconds)]
     said = {
         "why": _text(item.get("why"), screen),
         "since": quantities.moment(item.get("since"), now_seconds),
-        "next": " ".join(filter(None, following)) or None,
+        "next": _following(item, screen, now_seconds),
         "problem": _text(item.get("problem"), screen),
         "missing": f"since {quantities.date(item['missing_since'])}" if item.get("missing_since") else None,
         "type": _text(item.get("media_type"), screen),
@@ -79,11 +78,12 @@ def page(item: Json, screen: Screen, *, now_seconds: float) -> list[str]:
     }
     said.update(_unknown_fields(item, screen))
     state = screen.shown(str(item.get("state") or mark(item).text or "in the catalog"))
+    width = max(_LABEL, *(len(label) + 2 for label, text in said.items() if text is not None))
     lines = [screen.painted(screen.shown(raw_path(item, "path")), "bold")]
-    lines.append(f"  {'state':<{_LABEL}}{screen.painted(state, _STYLES.get(state, ''))}")
+    lines.append(f"  {'state':<{width}}{screen.painted(state, _STYLES.get(state, ''))}")
     for label, text in said.items():
         if text is not None:
-            lines += paragraph(text, screen, first=f"  {label:<{_LABEL}}")
+            lines += paragraph(text, screen, first=f"  {label:<{width}}")
     return lines
 
 
@@ -105,12 +105,22 @@ _KNOWN = frozenset(
 )
 
 
+def _following(item: Json, screen: Screen, now_seconds: float) -> str | None:
+    """What comes next, and when."""
+    text, when = _text(item.get("next"), screen), quantities.moment(item.get("next_at"), now_seconds)
+    return f"{when}: {text}" if text and when else text or when
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def _unknown_fields(item: Json, screen: Screen) -> Iterator[tuple[str, str]]:
     for name, value in item.items():
-        if name in _KNOWN or name.endswith("_b64") or value is None or value in ([], {}):
+        if name in _KNOWN or name.endswith("_b64") or value in (None, 0, [], {}):
             continue
         if isinstance(value, dict):
-            inner = [f"{key} {_text(each, screen)}" for key, each in value.items() if each is not None]
-            yield name.replace("_", " "), ", ".join(inner).replace("_", " ")
+            inner = [f"{_label(key)} {_text(each, screen)}" for key, each in value.items() if each is not None]
+            yield _label(name), ", ".join(inner)
         else:
-            yield name.replace("_", " "), _text(value, screen) or ""
+            yield _label(name), _text(value, screen) or ""

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mediawatchd.cli import moments
+from mediawatchd.cli.events import lines
+from mediawatchd.cli.screen import Screen
+from mediawatchd.cli.show import page
 from tests.unit.cli.fake_daemon import FakeDaemon, answer, chunks
 
 if TYPE_CHECKING:
@@ -84,3 +89,22 @@ def test_moments(text: str, meant: str) -> None:
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - fromisoformat has sentences of its own
         moments.since(text, now=NOW)
+
+
+def test_long_entries_are_wrapped_below_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    shown = Screen(io.StringIO(), environment={})
+    shown.width = 60
+    assert lines(entry(1, detail="its folder is gone, found by a walk"), shown) == [
+        "1970-01-01 00:01:00  added     /m/1  (its folder is gone,",
+        "                               found by a walk)",
+    ]
+
+
+def test_show_keeps_names_of_codecs_and_lines_up_long_labels() -> None:
+    item = {"path": "/m/a.wav", "state": "ready", "audio": {"codec": "pcm_s16le"}, "pending_quick_hash": 7, "held": 0}
+    told = page(item, Screen(io.StringIO(), environment={}), now_seconds=0.0)
+    assert "  audio               codec pcm_s16le" in told
+    assert "  pending quick hash  7" in told
+    assert not [line for line in told if "held" in line]
