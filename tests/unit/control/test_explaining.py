@@ -238,6 +238,8 @@ def test_queued_says_behind_how_many_and_when_a_worker_has_it(bench: Bench) -> N
     bench.parts.walk(bench.root)
     bench.change(due_ns=bench.parts.database.clock.now_ns(), priority=1)
     assert bench.explain()["why"] == "It waits for a worker, behind 3 others."
+    bench.change(priority=2)
+    assert bench.explain()["why"] == "It waits for a worker, behind 3 others.", "those go before it, however late"
     bench.change(priority=0)
     assert bench.explain()["why"] == "It waits for a worker."
     bench.queue.offer([Task(bench.file_id, bench.path, Stamp(1, 1, 1, 1, 1), "video", QUICK_HASH, 1, 1, 0)])

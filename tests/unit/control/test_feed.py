@@ -159,3 +159,22 @@ def test_whether_somebody_listens(bench: Bench) -> None:
     assert not bench.feed.is_listened_to()
     bench.happen(b"/a")
     assert one.next(0) == []
+
+
+def test_a_listener_that_lagged_goes_on_from_its_last_event_without_gap_or_repeat(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "BACKLOG", 10)
+    slow = bench.feed.subscribe(0)
+    bench.happen(b"/a", b"/b")
+    first = slow.next(0)
+    bench.happen(*(b"/%d" % number for number in range(25)))
+    assert slow.lagged
+    again = bench.feed.subscribe(first[-1]["seq"])
+    bench.happen(b"/last")
+    assert [event["path"] for event in first] + heard(again) == [
+        "/a",
+        "/b",
+        *(f"/{each}" for each in range(25)),
+        "/last",
+    ]
