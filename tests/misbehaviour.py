@@ -1,7 +1,7 @@
 """Work for decode processes that goes wrong on purpose, as broken files make FFmpeg go wrong.
 
 Functions of the kind that `DecodePool.submit` takes; they are loaded in the decode process, so this module
-imports little. Each leaves a line in the task's own file, by which attempts are counted.
+imports little. Each leaves an empty file beside the task's, by which attempts are counted.
 """
 
 from __future__ import annotations
@@ -16,17 +16,26 @@ from typing import NoReturn
 
 from mediawatchd.model import PROBE, Changed, Failed, Outcome, Problem, Task
 
+LIMITS = (
+    resource.RLIMIT_CORE,
+    resource.RLIMIT_FSIZE,
+    resource.RLIMIT_NPROC,
+    resource.RLIMIT_NOFILE,
+    resource.RLIMIT_DATA,
+)
+
 
 def attempts(path: bytes) -> list[int]:
     """The processes that had the file, one for each attempt."""
-    with open(path, encoding="ascii") as file:
-        return [int(line) for line in file]
+    folder, name = os.path.split(os.fsdecode(path))
+    marks = (found.removeprefix(name).split("@") for found in os.listdir(folder) if found.startswith(f"{name}@"))
+    return [int(process) for _, _, process in sorted(marks, key=lambda mark: int(mark[1]))]
 
 
 def _begin(task: Task) -> int:
-    with open(task.path, "a", encoding="ascii") as file:
-        file.write(f"{os.getpid()}\n")
-    return len(attempts(task.path))
+    number = len(attempts(task.path)) + 1
+    os.mknod(task.path + f"@{number}@{os.getpid()}".encode())
+    return number
 
 
 def behave(task: Task) -> Outcome:
@@ -56,6 +65,12 @@ def eat_memory(task: Task) -> Outcome:
         eaten.append(bytearray(16 * 1024 * 1024))
 
 
+def spin(task: Task) -> NoReturn:
+    _begin(task)
+    while True:
+        pass
+
+
 def report_no_memory(task: Task) -> NoReturn:
     """As FFmpeg reports that it got no memory."""
     import av.error  # noqa: PLC0415 - this module is loaded outside decode processes too
@@ -76,8 +91,7 @@ def describe_process(task: Task) -> Outcome:
     with open("/proc/self/oom_score_adj", encoding="ascii") as score:
         first_to_be_killed = score.read().strip()
     facts = (
-        resource.getrlimit(resource.RLIMIT_CORE),
-        resource.getrlimit(resource.RLIMIT_DATA)[0],
+        [resource.getrlimit(limit)[1] for limit in LIMITS],
         privileges,
         first_to_be_killed,
         os.readlink("/proc/self/fd/0"),

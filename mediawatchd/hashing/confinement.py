@@ -1,7 +1,9 @@
 """What a decode process may not do, settled before it sees its first file, and how it runs one.
 
 Runs in decode processes only. FFmpeg reads files that anyone may have made: the process must not outlive the
-daemon, take more memory than it was given, gain privileges, write core files, or hold on to the terminal.
+daemon, take more memory or processor time than it was given, gain privileges, write files, start threads or
+processes, or hold on to the terminal. The pool ends what takes too long; the limit of processor time is for when
+the daemon itself is stopped.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
+import math
 import os
 import resource
 import signal
@@ -25,6 +28,7 @@ OUT_OF_MEMORY = 77
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _FIRST_TO_BE_KILLED = "800"
+_OPEN_FILES = 64  # a dozen are open while a file is read
 
 
 def confine(parent: int, memory_bytes: int) -> None:
@@ -42,7 +46,11 @@ def confine(parent: int, memory_bytes: int) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's wheel starts a thread for every core when it is loaded
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no regular file can be written to
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))  # the kernel lets root pass
     # Memory that can be written to: unlike the address space, it does not count the libraries' own pages.
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
@@ -50,8 +58,11 @@ def confine(parent: int, memory_bytes: int) -> None:
     importlib.import_module("mediawatchd.hashing.streams")  # PyAV, before the first file's time begins
 
 
-def run(function: Callable[..., Outcome], task: Task, arguments: tuple[object, ...]) -> Outcome:
-    """Do one piece of work; does not return when the memory limit is reached."""
+def run(function: Callable[..., Outcome], task: Task, arguments: tuple[object, ...], cpu_seconds: float) -> Outcome:
+    """Do one piece of work; does not return when a limit is reached, of memory or of processor time."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    until = math.ceil(used.ru_utime + used.ru_stime + cpu_seconds) + 1  # SIGXCPU ends the process
+    resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
     try:
         return function(task, *arguments)
     except MemoryError:

@@ -202,7 +202,7 @@ class DecodePool:
                 job.scheduled_ns, job.running_ns = time.monotonic_ns(), None
             try:
                 future = self._schedule(job)
-            except RuntimeError:  # twice: no process can be started, as at a limit of processes
+            except (RuntimeError, OSError):  # twice: no process can be started, as at a limit of processes
                 log.exception("decode processes cannot be started")
                 self._finish(job, broken(job.task, job.work.lacks).outcome)
                 continue
@@ -215,10 +215,10 @@ class DecodePool:
                 future.add_done_callback(functools.partial(self._note_end, job))
 
     def _schedule(self, job: _Job) -> Future[Outcome]:
-        arguments = (job.work.function, job.task, job.work.arguments)
+        arguments = (job.work.function, job.task, job.work.arguments, self._timeout_seconds)
         try:
             return self._living_pool().schedule(run, args=arguments)
-        except RuntimeError:  # broken since the last work, as when the kernel killed an idle process
+        except (RuntimeError, OSError):  # broken since the last work, as when the kernel killed an idle process
             self._replace_pool("broken")
             return self._living_pool().schedule(run, args=arguments)
 

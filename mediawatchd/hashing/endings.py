@@ -61,6 +61,9 @@ def _of_dead_process(task: Task, lacks: int, status: int) -> Ending:
     if status == OUT_OF_MEMORY:
         text = "Decoding needs more memory than it may have (hashing.decode_memory_mb)."
         return Ending(_failed(task, lacks, "memory", text))
+    if status == -signal.SIGXCPU:
+        text = "Decoding took more processor time than it may have (hashing.decode_timeout_seconds) and was ended."
+        return Ending(_failed(task, lacks, "timeout", text))
     name = signal.Signals(-status).name if -status in set(signal.Signals) else f"status {status}"
     log.warning("decode process died status=%s path=%r", name, task.path)
     if status == -signal.SIGKILL:

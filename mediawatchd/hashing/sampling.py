@@ -49,7 +49,7 @@ class Sampler:
 
     def sample(self, time: float, frame: VideoFrame) -> Sample:
         """The frame as `signature` wants it."""
-        small = self._scaler.reformat(frame, SIDE, SIDE, "gray", interpolation=Interpolation.AREA)
+        small = self._scaler.reformat(frame, SIDE, SIDE, "gray", interpolation=Interpolation.AREA, threads=1)
         turns = turning(frame)
         picture = (filtered(small, turns) if turns else small).to_ndarray()
         return Sample(time, cast("NDArray[np.uint8]", picture))

@@ -51,6 +51,7 @@ def turning(frame: VideoFrame) -> list[Filter]:
 def filtered(frame: VideoFrame, filters: Sequence[Filter]) -> VideoFrame:
     """The frame after the filters, one after the other."""
     graph = Graph()
+    graph.threads = 1
     last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
     for name, arguments in [*filters, ("buffersink", "")]:
         following = graph.add(name, arguments or None)

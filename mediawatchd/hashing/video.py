@@ -81,11 +81,12 @@ def frame_hash(frame: VideoFrame) -> str | None:
 def _jpeg(frame: VideoFrame) -> bytes:
     turns = turning(frame)
     upright = filtered(frame, turns) if turns else frame
-    picture = upright.reformat(format=_jpeg_format(frame.format), interpolation=Interpolation.BICUBIC)
+    picture = upright.reformat(format=_jpeg_format(frame.format), interpolation=Interpolation.BICUBIC, threads=1)
     encoder = av.CodecContext.create("mjpeg", "w")
     assert isinstance(encoder, VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = picture.width, picture.height, picture.format.name
     encoder.time_base = Fraction(1, 25)
+    encoder.thread_count = 1
     encoder.color_range = ColorRange.JPEG
     # One quality, given as both ends of what rate control may choose: PyAV has no way to set it on a frame.
     encoder.qmin = encoder.qmax = _QUALITY

@@ -122,6 +122,26 @@ def test_a_decoder_that_hangs_in_native_code_is_killed_at_its_time(decoding_with
     assert isinstance(pool.outcome(misbehaviour.behave, number=2)[1], Changed)
 
 
+def test_a_decoder_of_a_daemon_that_is_stopped_ends_by_itself(tmp_path: Path) -> None:
+    program = """if True:
+        import os, sys
+        from mediawatchd.hashing.confinement import confine, run
+        from mediawatchd.model import PROBE, Stamp, Task
+        from tests import misbehaviour
+        confine(os.getppid(), 1 << 29)
+        run(misbehaviour.spin, Task(1, os.fsencode(sys.argv[1]), Stamp(0, 0, 0, 0, 0), "video", PROBE, 1, 1, 0), (), 0)
+    """
+    command = [sys.executable, "-c", program, str(tmp_path / "film.mkv")]
+    ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": "."}, check=False, timeout=PATIENCE)
+    assert ended.returncode == -signal.SIGXCPU
+
+
+def test_too_much_processor_time_is_a_timeout(decoding_with: Callable[..., Decoding]) -> None:
+    task, outcome = decoding_with().outcome(misbehaviour.die, signal.SIGXCPU)
+    assert problem(outcome) == ("timeout", True)
+    assert len(attempts(task.path)) == 1
+
+
 def test_a_clock_that_jumps_times_nothing_out(
     decoding_with: Callable[..., Decoding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,8 +292,7 @@ def test_a_process_is_confined(decoding_with: Callable[..., Decoding]) -> None:
     _, outcome = pool.outcome(misbehaviour.describe_process)
     assert isinstance(outcome, Failed)
     assert ast.literal_eval(outcome.problem.text) == (
-        (0, 0),
-        512 * 1024 * 1024,
+        [0, 0, 0, 64, 512 * 1024 * 1024],
         "1",
         "800",
         os.devnull,
