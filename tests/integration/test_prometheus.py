@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 METRICS = {
     *("build_info", "degraded", "paused", "log_messages_total"),
     *("config_last_reload_successful", "config_last_reload_success_timestamp_seconds"),
-    *("root_up", "root_state", "root_files", "root_bytes", "root_missing_files", "root_held_files"),
+    *("root_up", "root_state", "root_state_since_timestamp_seconds", "root_watch"),
+    *("root_files", "root_bytes", "root_missing_files", "root_held_files"),
     *("root_problem_files", "pending_files", "settling_files"),
     *("duplicate_groups", "duplicate_bytes"),
     *("scans_total", "scan_in_progress", "last_scan_success_timestamp_seconds", "last_scan_duration_seconds"),
