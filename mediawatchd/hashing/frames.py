@@ -37,9 +37,14 @@ _LONGEST_SECONDS = 24 * 3600  # a longer duration is more often a broken header 
 def best_picture(container: InputContainer) -> VideoStream | None:
     """The stream of moving pictures that the ffmpeg command would take; None when there is none but cover art.
 
-    The library's own choice goes by bitrate, and where that is not known takes the first: a preview, it may be.
+    Nor is one that this FFmpeg has no decoder for: such a stream has no codec context. The library's own choice goes
+    by bitrate, and where that is not known takes the first: a preview, it may be.
     """
-    streams = [stream for stream in container.streams.video if not stream.disposition & _COVER_ART]
+    streams = [
+        stream
+        for stream in container.streams.video
+        if stream.codec_context is not None and not stream.disposition & _COVER_ART
+    ]
     return max(
         streams, key=lambda stream: (bool(stream.disposition & Disposition.default), _area(stream)), default=None
     )

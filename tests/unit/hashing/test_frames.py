@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import pytest
 from av.video.stream import VideoStream
 
 from mediawatchd.hashing.frames import Frames, best_picture
+from mediawatchd.hashing.video import video_phash
 from tests.media import make_audio, make_video
 
 if TYPE_CHECKING:
@@ -198,3 +200,14 @@ def test_the_default_stream_then_the_largest_is_best(tmp_path: Path) -> None:
         stream = best_picture(container)
         assert stream is not None
         assert stream.width == 64
+
+
+@pytest.mark.parametrize("codec", [b"V_MPEG4/ISO/XYZ", b"V_QUICKTIME/ZYX"])
+def test_a_codec_without_a_decoder_was_a_fault_of_ours(tmp_path: Path, codec: bytes) -> None:
+    path = tmp_path / "a.mkv"
+    make_video(path)
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/ASP", codec))
+    with av.open(str(path)) as container:
+        assert container.streams.video
+        assert best_picture(container) is None
+    assert video_phash(os.fsencode(path), 1.0) is None
