@@ -49,6 +49,10 @@ bench: $(INSTALLED) ## measure speed and memory against their targets; some minu
 soak: $(INSTALLED) ## as root: random changes, faults and comparisons for MINUTES=30; SEED=N makes the same ones again
 	$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## FILES=2000 damaged media files of all kinds for the real daemon; SEED=N makes the same ones again
+	$(BIN)/python -m tests.fuzz $(if $(FILES),--files $(FILES)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: check
 check: $(INSTALLED) ## formatting, lint, types, and which part imports which
 	$(BIN)/python -m ruff format --check

@@ -162,6 +162,8 @@ class Frames:
         except av.FFmpegError:
             self._packets = self._fed = None  # behind the damage there may be more: the next time is sought
             return None
+        except IndexError:  # PyAV at the end of a file in which a stream turned up that its header does not tell of
+            return None
 
     def _is_ahead(self, tick: int) -> bool:
         """Whether decoding on leads to `tick` sooner than seeking."""

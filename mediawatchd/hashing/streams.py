@@ -164,6 +164,6 @@ def _first_frame_is_hdr10_plus(container: InputContainer, stream: Stream) -> boo
                 return any(data.type.name == _HDR10_PLUS for data in getattr(frame, "side_data", ()))
             if number >= _PACKETS_TO_FIRST_FRAME:
                 break
-    except (av.FFmpegError, ValueError):  # ValueError: side data newer than PyAV
+    except (av.FFmpegError, ValueError, IndexError):  # ValueError: side data newer than PyAV; IndexError: see `Frames`
         pass
     return False

@@ -46,6 +46,53 @@ PLAIN = [
     ("turned270.mp4", {"rotation": 270, "codec": "libx264", "b_frames": 2}),
 ]
 
+# Made by the command from one h264 source: {source}, and what no encoder of PyAV's or no muxer of its is asked for.
+MADE = {
+    "prores.mov": "-i {source} -c:v prores_ks",
+    "mjpeg.avi": "-i {source} -c:v mjpeg -pix_fmt yuvj422p",
+    "ffv1.mkv": "-i {source} -c:v ffv1 -g 1",
+    "wmv2.wmv": "-i {source} -c:v wmv2 -b:v 600k",
+    "theora.ogv": "-i {source} -c:v libtheora -q:v 6",
+    "av1.mp4": "-i {source} -c:v libsvtav1 -preset 10 -g 30",
+    "vp9.mp4": "-i {source} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 30",
+    "open.mp4": "-i {source} -c:v libx264 -preset veryfast -x264-params open-gop=1:keyint=20:bframes=3",
+    "open.mkv": "-i {source} -c:v libx265 -preset ultrafast -x265-params open-gop=1:keyint=20:bframes=3:log-level=none",
+    "open.ts": "-i {source} -c:v libx264 -preset veryfast -x264-params open-gop=1:keyint=20:bframes=3",
+    "interlaced.ts": "-i {source} -c:v mpeg2video -b:v 1M -bf 2 -flags +ilme+ildct -top 1",
+    "interlaced.mp4": "-i {source} -c:v libx264 -preset veryfast -flags +ilme+ildct -x264-params tff=1:keyint=20",
+    "ten-bit.mkv": "-i {source} -c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -x265-params log-level=none",
+    "full-range.mp4": "-i {source} -vf scale=out_range=full -c:v libx264 -preset veryfast -color_range pc",
+    "odd.webm": "-i {source} -vf crop=317:179:0:0:exact=1 -c:v libvpx-vp9 -deadline realtime -cpu-used 8",
+    "odd.mkv": "-i {source} -vf crop=317:179:0:0:exact=1 -c:v mpeg4 -q:v 5",
+    "odd.mp4": "-i {source} -vf format=yuv444p,crop=317:179:0:0 -c:v libx264 -preset veryfast",
+    "anamorphic.mp4": "-i {source} -vf setsar=4/3 -c:v mpeg4 -q:v 5",
+    "anamorphic.ts": "-i {source} -vf setsar=16/11 -c:v mpeg2video -b:v 1M",
+    "late.mkv": "-i {source} -c copy -output_ts_offset 5",
+    "late.mp4": "-i {source} -c copy -output_ts_offset 5",
+    "late.ts": "-i {source} -c copy -output_ts_offset 100",
+    "cut.mp4": "-ss 1.3 -i {source} -c copy",
+    "cut.mov": "-ss 1.3 -i {source} -c copy -t 3",
+    "cut.mkv": "-ss 1.3 -i {source} -c copy",
+    "fragments.mp4": "-i {source} -c copy -movflags frag_keyframe+empty_moov",
+    "cover.mp4": "-i {source} -i {cover} -map 1 -map 0 -c copy -disposition:v:0 attached_pic",
+    "cover.mkv": "-i {source} -c copy -attach {cover} -metadata:s:t mimetype=image/jpeg",
+    "upside.mkv": "-i {source} -vf vflip -c:v mpeg4 -q:v 5 -bf 2",
+}
+
+
+def made_by_command(folder: Path) -> list[bytes]:
+    source = write_frames(folder / "source.mp4", range(0, 5000, 40)).decode()
+    cover = str(folder / "cover.jpg")
+    run = ["ffmpeg", "-nostdin", "-v", "error", "-threads", "1"]
+    subprocess.run([*run, "-f", "lavfi", "-i", "color=red:s=640x640", "-frames:v", "1", cover], check=True, timeout=60)
+    paths = []
+    for name, arguments in MADE.items():
+        made = [part.format(source=source, cover=cover) for part in arguments.split()]
+        paths.append(str(folder / name))
+        done = subprocess.run([*run, *made, paths[-1]], capture_output=True, check=False, timeout=60)
+        assert done.returncode == 0, (name, done.stderr)
+    return [path.encode() for path in paths]
+
 
 def by_command(path: bytes, duration: float) -> list[str]:
     """What the hash is defined by."""
@@ -97,12 +144,13 @@ def test_the_same_hashes_as_the_command(tmp_path: Path, record_property: pytest.
     paths.append(write_frames(tmp_path / "variable.mkv", np.cumsum(steps).tolist()))
     paths.append(write_frames(tmp_path / "variable.mp4", np.cumsum(steps).tolist()))
     paths.append(write_frames(tmp_path / "streams.mkv", range(0, 4000, 40), sizes=((160, 90), (640, 360), (320, 180))))
+    paths += made_by_command(tmp_path)
 
     distances = {}
     for path in paths:
         duration = duration_of(path)
         expected, found = by_command(path, duration), (video_phash(path, duration) or "").split("|")
-        assert len(found) == len(expected) >= 3, path
+        assert len(found) == len(expected) >= 2, path  # Matroska that starts late says a duration too long
         distances[path] = [
             (int(ours, 16) ^ int(theirs, 16)).bit_count() for ours, theirs in zip(found, expected, strict=True)
         ]

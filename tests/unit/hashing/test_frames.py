@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
 
 TIMES = [0.3, 0.35, 1.7, 2.2, 3.9]
@@ -211,3 +212,23 @@ def test_a_codec_without_a_decoder_was_a_fault_of_ours(tmp_path: Path, codec: by
         assert container.streams.video
         assert best_picture(container) is None
     assert video_phash(os.fsencode(path), 1.0) is None
+
+
+def test_a_stream_that_turned_up_late_was_a_fault_of_ours_at_the_end_of_the_file(tmp_path: Path) -> None:
+    class TurningUpLate:
+        """A container as PyAV's is when a damaged file gets another stream while it is read."""
+
+        def __init__(self, container: InputContainer) -> None:
+            self._container = container
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._container, name)
+
+        def demux(self, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+            yield from self._container.demux(stream)
+            raise IndexError("list index out of range")
+
+    path = write(tmp_path / "a.mkv")
+    with av.open(path.decode()) as container:
+        frames = Frames(cast("InputContainer", TurningUpLate(container)), container.streams.video[0])
+        assert [time for time, _ in frames.at([0.3, 4.9, 7])] == [0.3, 4.9]

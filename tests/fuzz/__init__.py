@@ -1,0 +1,1 @@
+"""Media files, damaged at random, through the real daemon: `make fuzz`."""
