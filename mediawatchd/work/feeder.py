@@ -136,6 +136,7 @@ class Feeder:
         """Offer the next rows of a kind and priority to its queue; False when there were fewer than wanted."""
         reading = self._passes[kind, priority]
         began_ns = self._clock.now_ns()
+        self._queues[kind].look()
         tasks, reading.cursor = offers.due(connection, kind, priority, wanted, after=reading.cursor, now_ns=now_ns)
         self._queues[kind].offer(tasks)
         if len(tasks) == wanted.limit:

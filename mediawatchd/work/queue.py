@@ -64,17 +64,24 @@ class WorkQueue:
         self._busy: dict[int, int] = defaultdict(int)
         self._held: dict[int, int] = {}
         self._held_of: dict[int, int] = defaultdict(int)
+        self._released: set[int] = set()
         self._length = 0
         self._paused = False
         self._closed = False
 
+    def look(self) -> None:
+        """Who calls this will read the catalog, and `offer` what was read there."""
+        with self.changed:
+            self._released.clear()
+
     def offer(self, tasks: Iterable[Task]) -> int:
-        """Add the tasks that are not held already; returns how many were. Never blocks: see `room`."""
+        """Add the tasks that are neither held nor were released since the last `look`, when they may have been read
+        before their outcome was committed; returns how many were added. Never blocks: see `room`."""
         now = time.monotonic()
         with self.changed:
             added = 0
             for task in tasks:
-                if task.file_id not in self._held:
+                if task.file_id not in self._held and task.file_id not in self._released:
                     self._held[task.file_id] = task.filesystem_id
                     self._held_of[task.filesystem_id] += 1
                     heapq.heappush(self._waiting[task.filesystem_id], (task.priority, next(self._order), task, now))
@@ -136,6 +143,7 @@ class WorkQueue:
             for file_id in file_ids:
                 if (filesystem_id := self._held.pop(file_id, None)) is not None:
                     self._held_of[filesystem_id] -= 1
+                    self._released.add(file_id)
 
     def is_taken(self, file_id: int) -> bool:
         """Whether a worker has the file, or had it and its outcome is not committed yet."""

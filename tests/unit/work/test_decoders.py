@@ -144,6 +144,7 @@ def test_what_is_withdrawn_is_killed_or_dropped_and_may_be_offered_again() -> No
         bench.decoders.withdraw(PHASH, lambda task: task.file_id != 3)
         wait_until(lambda: {each.file_id for each in bench.pool.tasks} == {3, 4}, within=WITHIN)
         assert bench.decoders.current(PHASH) == b"/3.mkv"
+        bench.phashing.look()
         assert bench.phashing.offer([phash(1), phash(3)]) == 1
         bench.pool.end(phash(3))
         wait_until(lambda: bench.decoders.current(PHASH) == b"/1.mkv", within=WITHIN)
@@ -157,6 +158,7 @@ def test_a_file_that_is_probed_anew_while_it_is_hashed_is_left_for_later() -> No
         wait_until(lambda: bench.queue.statistics().held == 0, within=WITHIN)
         assert [each.lacks for each in bench.pool.tasks] == [PHASH]
         bench.pool.end(phash(1))
+        bench.queue.look()
         assert bench.queue.offer([task(1)]) == 1
         wait_until(lambda: len(bench.pool.tasks) == 2, within=WITHIN)
 

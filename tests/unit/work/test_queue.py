@@ -44,6 +44,19 @@ def taking(queue: WorkQueue, limit: int = 1) -> Future[list[Task]]:
     return future
 
 
+def test_a_row_that_was_read_before_its_outcome_was_committed_is_not_offered_again(queue: WorkQueue) -> None:
+    # After a stall of the writer one file in twenty was hashed twice.
+    queue.look()
+    read = [task(1), task(2)]
+    queue.offer(read)
+    assert ids(queue.take(1)) == [1]
+    queue.look()
+    queue.release([1])
+    assert queue.offer(read) == 0
+    queue.look()
+    assert queue.offer(read) == 1
+
+
 def test_tasks_come_in_the_order_they_were_offered(queue: WorkQueue) -> None:
     assert queue.offer([task(3), task(1), task(2)]) == 3
     assert ids(queue.take(2)) == [3, 1]
@@ -74,6 +87,7 @@ def test_a_file_is_held_until_its_outcome_is_committed(queue: WorkQueue) -> None
     queue.done(1)
     assert queue.offer([task(1)]) == 0
     queue.release([1, 99])
+    queue.look()
     assert queue.offer([task(1)]) == 1
     assert ids(queue.take(9)) == [1]
 

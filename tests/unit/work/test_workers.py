@@ -44,6 +44,7 @@ def test_a_file_that_was_hashed_stays_with_the_worker_that_probes_it(tmp_path: P
     workers.queues[QUICK_HASH].done(TASK.filesystem_id)
     workers.hashers._deliver([Hashed(TASK.file_id, STAMP, bytes(32), 1)])
     workers.release([TASK.file_id])
+    workers.queues[QUICK_HASH].look()
     assert workers.queues[QUICK_HASH].offer([TASK]) == 1
     assert workers.queues[PROBE].offer([TASK]) == 0
     database.close()
