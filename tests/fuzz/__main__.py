@@ -139,9 +139,11 @@ class Fuzz:
                         continue
                     self.decoders.add(child)
                     self.most_data_mb = max(self.most_data_mb, _status_mb(child, "VmData"))
-                    for entry in os.scandir(f"/proc/{child}/fd"):
-                        if int(entry.name) > 2:
-                            self.opened |= {path for path in [os.readlink(entry.path)] if not _is_own(path)}
+                    for number in os.listdir(f"/proc/{child}/fd"):
+                        if int(number) > 2:
+                            path = os.readlink(f"/proc/{child}/fd/{number}")
+                            if not _is_own(path):
+                                self.opened.add(path)
 
     def told(self) -> Iterator[str]:
         """Lines that tell what came of it."""
