@@ -81,13 +81,14 @@ def key_of(status: os.stat_result) -> Key:
 
 def regular_files(directory: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
     """Every regular file below a directory, and never what a link leads to."""
-    for entry in os.scandir(directory):
-        if entry.is_dir(follow_symlinks=False):
-            yield from regular_files(entry.path)
-            continue
-        status = os.lstat(entry.path)
-        if stat.S_ISREG(status.st_mode):
-            yield entry.path, status
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from regular_files(entry.path)
+                continue
+            status = os.lstat(entry.path)
+            if stat.S_ISREG(status.st_mode):
+                yield entry.path, status
 
 
 def is_media(path: bytes, root: bytes, ignored: Collection[bytes] = ()) -> bool:

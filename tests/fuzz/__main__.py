@@ -176,8 +176,8 @@ def _reasons(daemon: Running) -> dict[int, str]:
 def _children(pid: int) -> list[int]:
     found = []
     with suppress(OSError):
-        for task in os.scandir(f"/proc/{pid}/task"):
-            found += [int(child) for child in Path(task.path, "children").read_text().split()]
+        for task in os.listdir(f"/proc/{pid}/task"):
+            found += [int(child) for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
     return found
 
 
