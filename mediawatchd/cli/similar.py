@@ -169,9 +169,10 @@ def _group_lines(group: Json, screen: Screen) -> Iterator[str]:
     yield from file_lines(shown, screen)
 
 
-def _evidence(item: Json, unit: str = " bits") -> str:
+def _evidence(item: Json, unit: str = "") -> str:
     """What the verdict rests on."""
-    words = [f"{item.get('distance') or 0:.0f}{unit}"]
+    distance = f"{item.get('distance') or 0:.0f}"
+    words = [distance + (unit or (" bit" if distance == "1" else " bits"))]
     return ", ".join(words + [name for name in ("mirrored", "cropped") if item.get(name)])
 
 

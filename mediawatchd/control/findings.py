@@ -49,7 +49,7 @@ def inotify_limits(directories: int) -> Iterator[Finding]:
         text = f"{directories:,} directories of {watches:,} that may be watched: it will soon be too little"
         yield Finding("warning", "inotify", text, f"sudo {limits.watches_hint(2 * directories)}; {_persist()}")
     else:
-        yield Finding("ok", "inotify", f"{watches:,} directories may be watched, {directories:,} are known")
+        yield Finding("ok", "inotify", f"{watches:,} directories may be watched, the roots have {directories:,}")
     if instances < 16:
         text = f"a user may have only {instances} inotify instances, and each root needs one"
         yield Finding("warning", "inotify", text, f"sudo {limits.instances_hint()}; {_persist()}")

@@ -77,6 +77,8 @@ class _Running:
         self.cancelled = threading.Event()
         self.errand = errand(row, self.cancelled)
         self.counting_since: tuple[float, int] | None = None
+        self.told: JobState | None = None
+        """The state that the history was told last."""
 
 
 class Jobs:
@@ -226,7 +228,7 @@ class Jobs:
                 if not job.cancelled.is_set():
                     # One that is taken up again counts anew; what it had hashed counts as hashed since its start.
                     job.row = job.row._replace(state="running", total=None, processed=0, written=0, skipped=0, failed=0)
-            self._save(job.row)
+            self._save(job)
             state, error = self._carry_out(job)
         except JobFailed as failed:
             error = str(failed)
@@ -262,10 +264,10 @@ class Jobs:
 
     def _end(self, job: _Running, state: JobState, error: str | None) -> None:
         if job.row.state == "stopping":
-            self._save(job.row)  # it does not come back, even if the rest of this is cut off
+            self._save(job)  # it does not come back, even if the rest of this is cut off
         job.errand.finish()
         job.row = job.row._replace(state=state, error=error, finished=time.time())
-        self._save(job.row)
+        self._save(job)
 
     def _count_until_done(self, job: _Running, begun_ns: int) -> bool:
         """Follow the errand to its end; False when cancelled."""
@@ -279,7 +281,7 @@ class Jobs:
             if tally.pending == 0:
                 return True
             if now - saved > SAVE_SECONDS:
-                self._save(job.row)
+                self._save(job)
                 saved = now
             pause_until = now + max(POLL_SECONDS, COUNTING_SHARE * (now - began))
             with self._progress:
@@ -306,12 +308,23 @@ class Jobs:
             )
             job.counting_since = job.counting_since or (time.monotonic(), processed)
 
-    def _save(self, row: JobRow) -> None:
+    def _save(self, job: _Running) -> None:
+        row, told = job.row, job.told
+
         def save(tx: Transaction) -> None:
             rows.save(tx, row)
-            tx.tell("job", None, None, detail=f"{row.kind} {row.id} {row.state}")
+            if row.state != told:
+                tx.tell("job", None, None, detail=_told(row))
 
         self._writer.call(save).result()
+        job.told = row.state
+
+
+def _told(row: JobRow) -> str:
+    words = f"{row.kind} {row.id} {row.state}"
+    if row.finished is None or row.total is None:
+        return words
+    return f"{words}: {row.written:,} hashed, {row.skipped:,} skipped, {row.failed:,} failed, of {row.total:,}"
 
 
 def _overlap(one: Scope, other: Scope) -> bool:

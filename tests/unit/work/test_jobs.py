@@ -11,6 +11,7 @@ import pytest
 from mediawatchd.catalog import jobs as rows
 from mediawatchd.errors import Refused
 from mediawatchd.model import QUICK_HASH
+from mediawatchd.work import jobs
 from mediawatchd.work.jobs import Jobs
 from mediawatchd.work.progress import job_fields
 from mediawatchd.work.scan import Scan
@@ -393,12 +394,18 @@ def test_a_job_that_was_being_cancelled_at_a_crash_does_not_come_back(tmp_path: 
         assert after.walks == []
 
 
-def test_each_change_of_a_job_is_told(one: Bench) -> None:
+def test_each_change_of_a_job_is_told_and_its_progress_is_not(one: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each save of the progress was an event in the history: thousands of "running" for a job of hours.
+    monkeypatch.setattr(jobs, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(jobs, "POLL_SECONDS", 0.01)
     told: list[str | None] = []
     one.parts.listeners.append(
         lambda committed: told.extend(event.detail for event in committed.events if event.event == "job")
     )
+    file = one.parts.found(MEDIA, b"a.mkv")
     one.walked_at_once = True
     job = one.start()
+    wait_until(lambda: one.stored(job).total == 1, within=WITHIN)
+    one.parts.hashed(*file)
     one.ended(job)
-    assert told == [f"scan {job.id} running", f"scan {job.id} done"]
+    assert told == [f"scan {job.id} running", f"scan {job.id} done: 1 hashed, 0 skipped, 0 failed, of 1"]
