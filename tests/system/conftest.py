@@ -52,9 +52,11 @@ class Service:
         """A property of the unit."""
         return self.run("systemctl", "show", "--property", name, "--value", "mediawatchd").stdout.rstrip("\n")
 
-    def ctl(self, *arguments: str) -> Any:
-        """What a command of mediawatchctl answers."""
-        return json.loads(self.run(f"{INSTALLED}/bin/mediawatchctl", "--json", *arguments).stdout)
+    def ctl(self, *arguments: str, status: int = 0) -> Any:
+        """What a command of mediawatchctl answers, and that it ends with this status."""
+        done = self.run(f"{INSTALLED}/bin/mediawatchctl", "--json", *arguments, check=False)
+        assert done.returncode == status, f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        return json.loads(done.stdout)
 
     def journal(self) -> str:
         return self.run("journalctl", "--no-pager", "-o", "short-monotonic", "-u", "mediawatchd").stdout

@@ -69,6 +69,21 @@ def test_files_are_found_and_metrics_told_inside_the_sandbox_of_the_unit(service
     assert "mediawatchd_root_up" in told
 
 
+def test_videos_are_hashed_and_the_doctor_is_content_inside_the_sandbox_of_the_unit(service: Service) -> None:
+    # What the unit forbids, a decode process must not need: it maps, forks and limits itself.
+    service.run(f"{INSTALLED}/bin/python", "-m", "mediawatchd.cli.demo", MEDIA)
+    service.start()
+    service.ctl("sync")
+    job = service.ctl("phash", "--wait", status=6)
+    assert (job["state"], job["written"], job["failed"]) == ("done", 24, 3)  # three are no films, whatever their names
+    group = service.ctl("similar", f"{MEDIA}/Films/Paper Lanterns (2021)", "--groups")
+    assert f"{MEDIA}/Sorted later/lanterns without the start.webm" in group["paths"]
+    doctor = service.ctl("doctor", status=0)
+    findings = {each["check"]: each["level"] for each in doctor["findings"]}
+    assert findings.pop("files") == "warning", doctor
+    assert set(findings.values()) == {"ok"}, doctor
+
+
 def test_the_status_shows_any_name(service: Service) -> None:
     # Not Latin-1, and with a line that systemd would obey.
     root = "/srv/音楽\nSTOPPING=1"
