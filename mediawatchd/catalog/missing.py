@@ -8,7 +8,7 @@ is the one under which the looks were made.
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog.directories import below, index_for_deleting, parent_path
@@ -242,9 +242,16 @@ def purge(tx: Transaction) -> int:
         "AND r.online_ns - f.missing_online_ns > ? AND r.walks - f.missing_walks >= 2 LIMIT ?",
         (tx.policy.keep_ns, AT_ONCE),
     ).fetchall()
+    forgotten: Counter[int] = Counter()
     for row in map(FileRow._make, rows):
-        tx.totals.add(tx.directory(row).root_id, row, -1)
+        root_id = tx.directory(row).root_id
+        assert root_id is not None, "the query asks for rows of configured roots"
+        forgotten[root_id] += 1
+        tx.totals.add(root_id, row, -1)
         tx.connection.execute("DELETE FROM media_files WHERE id = ?", (row.id,))
+    for root_id, count in forgotten.items():
+        files = "1 file" if count == 1 else f"{count:,} files"
+        tx.tell_root(tx.roots[root_id].path, f"{files} forgotten: missing for longer than missing.keep_days")
     _forget_empty_directories(tx)
     return len(rows)
 

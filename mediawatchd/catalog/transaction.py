@@ -109,6 +109,10 @@ class Transaction:
             self.holding.append((path, False))
             self.tell("held", root_id, path, detail="none any more")
 
+    def tell_root(self, root: bytes, detail: str) -> None:
+        """Record what happened to a root as a whole."""
+        self.tell("root", None, root.rstrip(b"/") or b"/", detail=detail)
+
     def tell(
         self,
         event: str,

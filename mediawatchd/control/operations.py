@@ -309,6 +309,7 @@ class Operations:
             raise Refused(
                 409, "not_replaced", f"the root is {state}, not replaced", hint="There is nothing to be accepted."
             )
+        self._writer.call(lambda tx: tx.tell_root(path, "what is mounted there was accepted by a person"))
         keeper.accept()
         return {"status": "accepted", **path_fields("path", path)}
 
@@ -333,6 +334,7 @@ class Operations:
                 hint="Take it out of scan_dirs and run `mediawatchctl reload` first.",
             )
         forgotten = self._in_pieces(lambda tx: root_rows.forget(tx, row.id))
+        self._writer.call(lambda tx: tx.tell_root(path, f"forgotten by a person, with {forgotten:,} files"))
         return {"status": "forgotten", "files": forgotten, **path_fields("path", path)}
 
     def _in_pieces(self, change: Callable[[Transaction], int]) -> int:

@@ -245,7 +245,7 @@ class Roots:
         self._changed()
 
     def _tell(self, path: bytes, detail: str) -> None:
-        self._writer.call(lambda tx: tx.tell("root", None, path.rstrip(b"/") or b"/", detail=detail))
+        self._writer.call(lambda tx: tx.tell_root(path, detail))
 
     def _hand_on(self, request: WalkRequest) -> None:
         """A walk that was asked of a former keeper: a job goes on under another configuration."""

@@ -432,7 +432,11 @@ def test_a_row_is_purged_after_its_time_online_and_two_walks(catalog: Catalog, g
     online(catalog, 7 * DAY + 1)
     walk(catalog)
     walk(catalog)
-    assert purge(catalog) == 1
+    with catalog.transaction() as tx:
+        assert missing.purge(tx) == 1
+    assert [(event.event, event.path, event.detail) for event in tx.events] == [
+        ("root", b"/media", "1 file forgotten: missing for longer than missing.keep_days")
+    ]
     assert list(catalog.present()) == [b"films/b.mkv"]
     assert catalog.missing() == []
     assert catalog.value("SELECT count(*) FROM video_metadata") == 0

@@ -137,6 +137,12 @@ def refused(call: Any, *arguments: Any) -> Refused:
     return caught.value
 
 
+def told(bench: Bench) -> list[str]:
+    bench.parts.flush()
+    with bench.parts.database.reader() as connection:
+        return [detail for (detail,) in connection.execute("SELECT detail FROM history WHERE event = 'root'")]
+
+
 def test_status_has_the_shape_of_the_contract(bench: Bench) -> None:
     status = bench.operations.status()
     assert status.keys() >= STATUS
@@ -284,6 +290,7 @@ def test_only_a_replaced_root_can_be_accepted(bench: Bench, monkeypatch: pytest.
     bench.parts.wait_for(bench.root, "replaced")
     assert bench.operations.accept_root(bench.root[:-1])["status"] == "accepted"
     bench.parts.wait_for(bench.root, "online")
+    assert "what is mounted there was accepted by a person" in told(bench)
 
 
 def test_held_files_are_confirmed(bench: Bench) -> None:
@@ -306,6 +313,7 @@ def test_a_root_is_forgotten_only_when_it_left_the_configuration(bench: Bench, t
     bench.parts.settle(bytes(tmp_path / "other") + b"/")
     assert {row["path"] for row in bench.parts.rows()} == {bytes(tmp_path / "other" / "d.mkv")}
     assert refused(bench.operations.forget_root, bench.root[:-1]).status == 404
+    assert "forgotten by a person, with 3 files" in told(bench)
 
 
 def test_an_unknown_job(bench: Bench) -> None:
