@@ -20,8 +20,7 @@ from mediawatchd.paths import printable
 if TYPE_CHECKING:
     from mediawatchd.catalog.browse import Reader
     from mediawatchd.catalog.duplicates import Key
-    from mediawatchd.control.application import Operations
-    from mediawatchd.control.routes import Answer, Ask
+    from mediawatchd.control.calls import Answer, Ask, Operations
 
 MOST_BITS = 256
 _DIGEST_BYTES = 32

@@ -13,7 +13,7 @@ from mediawatchd.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
-    from mediawatchd.control.routes import Answer, Ask
+    from mediawatchd.control.calls import Answer, Ask
 
 DEFAULT_LIMIT = 100
 MOST_ITEMS = 10_000

@@ -7,7 +7,6 @@ Nothing is decided here: what a call means is the business of the operations, wh
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -26,30 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mediawatchd.catalog.browse import Reader
-    from mediawatchd.control.application import Operations
-    from mediawatchd.control.fields import Body, Query
+    from mediawatchd.control.calls import Answer, Ask, Handler, Operations
+    from mediawatchd.control.fields import Query
     from mediawatchd.control.peers import Caller
-
-    Answer = Mapping[str, Any] | Response
-    Handler = Callable[..., Answer]
 
 DEFAULT_WAIT_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request. `only_head`: the answer's headers are wanted without its body; a long call then need not begin."""
-
-    query: Query
-    body: Body
-    caller: Caller
-    wants_ndjson: bool
-    only_head: bool
-
-    def finish(self) -> None:
-        self.query.finish()
-        self.body.finish()
 
 
 class Routes:

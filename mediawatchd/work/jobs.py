@@ -11,11 +11,11 @@ import logging
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mediawatchd.catalog import jobs as rows
 from mediawatchd.errors import Refused
-from mediawatchd.work.progress import job_fields
+from mediawatchd.work.progress import JobStatus, job_fields
 
 if TYPE_CHECKING:
     import sqlite3
@@ -59,14 +59,6 @@ class Errand(Protocol):
 
     def finish(self) -> None:
         """It has ended for good, however it did."""
-
-
-class JobStatus(NamedTuple):
-    """A job as it is now; `eta_seconds` is None until it can be told."""
-
-    row: JobRow
-    current_file: bytes | None
-    eta_seconds: float | None
 
 
 class _Running:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mediawatchd.catalog.browse import path_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mediawatchd.work.jobs import JobStatus
+    from mediawatchd.catalog.jobs import JobRow
+
+
+class JobStatus(NamedTuple):
+    """A job as it is now; `eta_seconds` is None until it can be told."""
+
+    row: JobRow
+    current_file: bytes | None
+    eta_seconds: float | None
 
 
 def iso_time(seconds: float | None) -> str | None:

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mediawatchd.catalog.jobs import JobRow
-from mediawatchd.work.jobs import JobStatus
-from mediawatchd.work.progress import iso_time, job_fields, path_lists
+from mediawatchd.work.progress import JobStatus, iso_time, job_fields, path_lists
 
 ROW = JobRow(7, "scan", "running", (b"/media/",), False, 200, 50, 20, 25, 5, 12345, 1_700_000_000.9, None, None)
 
