@@ -6,9 +6,10 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-# MEDIA as it was typed: a folder name may hold dollar signs, which make would expand.
+# MEDIA and CLIPS as they were typed: a folder name may hold dollar signs, which make would expand.
 export MEDIA_TYPED := $(value MEDIA)
-unexport MEDIA
+export CLIPS_TYPED := $(value CLIPS)
+unexport MEDIA CLIPS
 
 BIN := .venv/bin
 LOCKED := .venv/.locked
@@ -17,7 +18,7 @@ INSTALLED := .venv/.installed
 .PHONY: help
 help: ## this list
 	@echo 'make TARGET, where TARGET is'
-	@sed -n 's/^\([a-z]*\):.*## /  \1 	/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /  \1 	/p' Makefile | expand -t 18
 
 .PHONY: run
 run: $(INSTALLED) ## watch MEDIA=DIR, or without it a small demo library made for the purpose; Ctrl-C ends it
@@ -44,6 +45,12 @@ unit: $(INSTALLED) ## the fast tests only
 .PHONY: bench
 bench: $(INSTALLED) ## measure speed and memory against their targets; some minutes, and 4 GB below /tmp for as long
 	$(BIN)/python -m benchmarks
+
+.PHONY: bench-similar
+bench-similar: $(INSTALLED) ## how many edited copies of the videos in CLIPS=DIR are found, and at what cost; some minutes
+	@clips=$$CLIPS_TYPED; case $$clips in '~') clips=$$HOME ;; '~/'*) clips=$$HOME/$${clips#'~/'} ;; esac; \
+	if [ -z "$$clips" ]; then echo 'make bench-similar: say CLIPS=DIR, a folder of short videos' >&2; exit 2; fi; \
+	exec $(BIN)/python -m benchmarks.similar "$$clips"
 
 .PHONY: soak
 soak: $(INSTALLED) ## as root: random changes, faults and comparisons for MINUTES=30; SEED=N makes the same ones again
