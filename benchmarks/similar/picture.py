@@ -43,7 +43,7 @@ def draw(findings: Findings, path: Path) -> None:
     canvas.text((_LEFT, 14), "How far apart videos are, in bits of 256 a frame", _INK, ImageFont.load_default(24))
     canvas.text(
         (_LEFT, 50),
-        "green: rightly told to be alike; grey: rightly not; red: a copy that is missed, or what is told to be alike and is not",
+        "green: copies that are found; grey: others that are not told to be alike; red: what is missed, or mistaken",
         _PALE,
         ImageFont.load_default(15),
     )
