@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
+import os
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ AIM = 0.995
 def main() -> None:
     asked = _arguments()
     began = time.monotonic()
+    os.environ["SVT_LOG"] = "0"  # the AV1 encoder tells thirty lines for each video
     contents = _contents(asked.clips, asked.contents)
     clips = [files[0] for files in contents.values()]
     if asked.keyframes:
