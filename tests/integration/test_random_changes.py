@@ -18,7 +18,6 @@ from tests.changes import Changer
 from tests.judge import Judge
 from tests.oracle import media_files
 from tests.running import running
-from tests.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +91,7 @@ def test_the_catalog_is_true_after_kills_at_random_moments(tmp_path: Path, seed:
                 daemon.kill()
             if daemon.process is None:
                 daemon.start(wait=False)
-            wait_until(daemon._answers, within=30, shows=daemon.said)
+            daemon.wait_until_answering()
             check(judge, tmp_path)
         assert media_files(changer.roots)
         assert daemon.stop() == 0

@@ -173,7 +173,7 @@ class World:
             wait_until(lambda: process.poll() is not None or self.daemon._answers(), within=STATE_SECONDS)
             if process.poll() is not None:
                 self.start()
-        wait_until(self.daemon._answers, within=STATE_SECONDS, shows=self.daemon.said)
+        self.daemon.wait_until_answering()
         self.started_full = False
 
     def _told_states(self) -> dict[Path, str]:
