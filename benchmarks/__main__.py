@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import burst, first_scan, idle, latency, matching, memory, rescan, size
+from benchmarks import bounded, burst, first_scan, idle, latency, matching, memory, renames, rescan, size
 from benchmarks.daemon import running
 from benchmarks.libraries import make_files, scratch
 from benchmarks.report import Line, table
@@ -21,7 +21,7 @@ from benchmarks.report import Line, table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAMES = ("first_scan", "rescan", "size", "idle", "latency", "memory", "burst", "matching")
+NAMES = ("first_scan", "rescan", "size", "idle", "latency", "memory", "burst", "events", "tree", "renames", "matching")
 
 
 def main() -> None:
@@ -49,6 +49,15 @@ def _run(folder: Path, chosen: set[str], arguments: argparse.Namespace) -> Itera
     if "burst" in chosen:
         with scratch(folder, "burst") as part:
             yield from burst.run(part, _empty(part))
+    if "events" in chosen:
+        with scratch(folder, "events") as part:
+            yield from bounded.events(part, _empty(part), files=arguments.events // bounded.EVENTS_OF_A_FILE)
+    if "tree" in chosen:
+        with scratch(folder, "tree") as part:
+            yield from bounded.tree(part, _empty(part), directories=arguments.directories)
+    if "renames" in chosen:
+        with scratch(folder, "renames") as part:
+            yield from renames.run(part, _empty(part), files=arguments.renamed)
     if "matching" in chosen:
         with scratch(folder, "matching") as part:
             yield from matching.run(part, videos=arguments.fingerprints)
@@ -88,6 +97,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--fingerprints", type=int, default=200_000, help="videos that are matched, 2 kB each (default: %(default)s)"
     )
+    parser.add_argument("--events", type=int, default=300_000, help="events of each flood (default: %(default)s)")
+    parser.add_argument(
+        "--directories", type=int, default=100_000, help="directories of the tree (default: %(default)s)"
+    )
+    parser.add_argument("--renamed", type=int, default=100_000, help="files of what is renamed (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=5, help="turns of each comparison (default: %(default)s)")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where files may be made")
     arguments = parser.parse_args()

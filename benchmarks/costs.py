@@ -65,6 +65,12 @@ def cpu_of_family(pid: int) -> float:
     return sum(int(ticks) for stat in stats for ticks in stat[11:15]) * _TICK_SECONDS
 
 
+def written_bytes(pid: int) -> int:
+    """Bytes that one process has written so far, to files and to whatever else."""
+    with open(f"/proc/{pid}/io") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("wchar:"))
+
+
 def memory_of_family(pid: int) -> int:
     """Bytes of memory of a process and those below it; what several share is divided among them (PSS)."""
     total = 0
@@ -74,15 +80,24 @@ def memory_of_family(pid: int) -> int:
     return total
 
 
+def resident_memory(pid: int) -> int:
+    """The memory, in bytes, that one process has now."""
+    return _memory(pid, "VmRSS:")
+
+
 def peak_memory(pid: int) -> int:
     """The most resident memory, in bytes, that one process has had since `forget_peak_memory`."""
-    with open(f"/proc/{pid}/status") as lines:
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    return _memory(pid, "VmHWM:")
 
 
 def forget_peak_memory(pid: int) -> None:
     with open(f"/proc/{pid}/clear_refs", "w") as file:
         file.write("5")
+
+
+def _memory(pid: int, field: str) -> int:
+    with open(f"/proc/{pid}/status") as lines:
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
 
 
 def _stat(pid: int) -> list[str] | None:

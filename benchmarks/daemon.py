@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from benchmarks.costs import family
 from benchmarks.scan import SETTLE_SECONDS
 from mediawatchd.control.client import Client, NotRunning
 
@@ -61,6 +62,11 @@ class Daemon:
         return self._process.pid
 
     @property
+    def watcher_pid(self) -> int:
+        """The process that watches."""
+        return next(pid for pid in family(self.pid) if b"mediawatchd.watching.child" in _command(pid))
+
+    @property
     def client(self) -> Client:
         return Client(sockets=[str(self._socket)])
 
@@ -72,6 +78,15 @@ class Daemon:
 
     def sync(self, *, walk: bool = False) -> None:
         self.post("/api/sync", {"timeout": WAIT_SECONDS, "walk": walk})
+
+    def metrics(self) -> dict[str, float]:
+        """What Prometheus would read, by name and labels."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self._socket))
+            connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            text = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
+        lines = (line.rpartition(" ") for line in text.splitlines() if line.startswith("mediawatchd_"))
+        return {name: float(value) for name, _, value in lines}
 
     def rows(self, sql: str) -> list[Any]:
         """What a query over the catalog gives, beside the daemon."""
@@ -103,6 +118,11 @@ def running(folder: Path, root: Path) -> Iterator[Daemon]:
         yield daemon
     finally:
         daemon.stop()
+
+
+def _command(pid: int) -> bytes:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read()
 
 
 def _free_port() -> int:
