@@ -45,6 +45,7 @@ from mediawatchd.watching.observers import Observers
 from mediawatchd.watching.roots import Roots
 from mediawatchd.watching.rules import Rules
 from mediawatchd.watching.timetable import Pace
+from mediawatchd.watching.unreadable import unreadable_text
 from mediawatchd.work.jobs import Jobs
 from mediawatchd.work.phash import PhashRun, Standing
 from mediawatchd.work.scan import Scan
@@ -423,6 +424,11 @@ class Daemon:
             if status.state in {"error", "replaced"}
             # Polling because somebody chose it says nothing; for want of anything better it says why.
             or (status.state == "online" and (status.watch == "degraded" or status.message is not None))
+        ]
+        troubles += [
+            f"{printable(status.path)}: {unreadable_text(status.unreadable)}"
+            for status in self.roots.statuses()
+            if status.unreadable
         ]
         return troubles + self.stuck_threads()
 

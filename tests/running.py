@@ -31,15 +31,21 @@ SETTLE_SECONDS = 0.2
 
 
 class Running:
-    """One daemon over one state folder. `settings` are merged into a configuration of short times."""
+    """One daemon over one state folder. `settings` are merged into a configuration of short times; `first` is Python
+    code that each of its processes runs before anything else."""
 
-    def __init__(self, folder: Path, roots: list[Path], settings: Mapping[str, Any], command: list[str]) -> None:
+    def __init__(
+        self, folder: Path, roots: list[Path], settings: Mapping[str, Any], command: list[str], first: str = ""
+    ) -> None:
         self.folder = folder
         self.socket = folder / "control.sock"
         self.database = folder / "state" / "catalog.db"
         self.config = folder / "mediawatchd.yaml"
         self.log = folder / "daemon.log"
         self._command = command
+        self._first = folder / "first"
+        self._first.mkdir(exist_ok=True)
+        (self._first / "sitecustomize.py").write_text(first)
         self.process: subprocess.Popen[bytes] | None = None
         self.configure(roots, settings)
 
@@ -64,7 +70,11 @@ class Running:
                 [*self._command, sys.executable, "-m", "mediawatchd", "--config", str(self.config)],
                 stdout=log,
                 stderr=log,
-                env={**environment, "PYTHONWARNINGS": "error", "PYTHONPATH": str(Path(__file__).parents[1])},
+                env={
+                    **environment,
+                    "PYTHONWARNINGS": "error",
+                    "PYTHONPATH": f"{self._first}:{Path(__file__).parents[1]}",
+                },
             )
         if wait:
             self.wait_until_answering()
@@ -139,13 +149,17 @@ class Running:
 
 @contextmanager
 def running(
-    folder: Path, *roots: Path, settings: Mapping[str, Any] | None = None, command: list[str] | None = None
+    folder: Path,
+    *roots: Path,
+    settings: Mapping[str, Any] | None = None,
+    command: list[str] | None = None,
+    first: str = "",
 ) -> Iterator[Running]:
-    """A started daemon, ended at the end. `command` goes before it, such as ["unshare", "-Ur"]."""
+    """A started daemon, ended at the end. `command` goes before it, such as ["unshare", "-Ur"]; `first` as above."""
     folder.mkdir(parents=True, exist_ok=True)
-    daemon = Running(folder, list(roots), settings or {}, command or [])
-    daemon.start()
+    daemon = Running(folder, list(roots), settings or {}, command or [], first)
     try:
+        daemon.start()
         yield daemon
     finally:
         if daemon.process is not None:

@@ -1,8 +1,8 @@
 """A folder served at another place, read-only, by a process that can be stopped: as a network server that hangs.
 
 `with served(source, place) as server:` mounts it; between `server.hang()` and `server.answer()` every call there
-hangs. The process speaks the protocol of <linux/fuse.h>, version 7.31, itself. Nothing is cached, so that each look
-asks it. Needs root and /dev/fuse.
+hangs; `server.refuse` makes some calls fail at one path, or never be answered. The process speaks the protocol of
+<linux/fuse.h>, version 7.31, itself. Nothing is cached, so that each look asks it. Needs root and /dev/fuse.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 _IN = struct.Struct("=IIQQIII4x")  # length, opcode, unique, node, uid, gid, pid
 _OUT = struct.Struct("=IiQ")  # length, error, unique
 _LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _STATFS, _RELEASE = 1, 2, 3, 14, 15, 17, 18
-_FLUSH, _INIT, _OPENDIR, _READDIR, _RELEASEDIR, _BATCH_FORGET = 25, 26, 27, 28, 29, 42
+_FLUSH, _INIT, _OPENDIR, _READDIR, _RELEASEDIR, _INTERRUPT, _BATCH_FORGET = 25, 26, 27, 28, 29, 36, 42
+_CALLS = {"lookup": _LOOKUP, "stat": _GETATTR, "open": _OPEN, "read": _READ, "enter": _OPENDIR, "list": _READDIR}
 _UNMOUNT_FORCE, _UNMOUNT_DETACH = 1, 2
+NEVER = 0
+"""In place of an error number: there is no answer at all."""
 
 
 class Server:
@@ -35,10 +38,22 @@ class Server:
 
     def __init__(self, source: Path, place: Path) -> None:
         self._place = place
+        self._refusals = place.with_name(place.name + ".refusals")
+        self._refuse("")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.served", source, place], cwd=Path(__file__).parents[1]
+            [sys.executable, "-m", "tests.served", source, place, self._refusals], cwd=Path(__file__).parents[1]
         )
         wait_until(self._is_mounted, within=20)
+
+    def refuse(self, path: str, number: int, *calls: str) -> None:
+        """From here on these calls fail with this error number at a path below the source and all below it; without
+        any call named, all do. It takes the place of what was refused before."""
+        wanted = " ".join(str(_CALLS[call]) for call in calls or _CALLS)
+        self._refuse(f"{number}\n{wanted}\n{path}")
+
+    def allow(self) -> None:
+        """Nothing fails any more; what was never answered never will be."""
+        self._refuse("")
 
     def hang(self) -> None:
         """From here on nothing answers."""
@@ -55,6 +70,11 @@ class Server:
         self._process.wait()
         with suppress(OSError):
             unmount(self._place)
+
+    def _refuse(self, what: str) -> None:
+        written = self._refusals.with_suffix(".new")
+        written.write_text(what)
+        written.rename(self._refusals)
 
     def _is_mounted(self) -> bool:
         assert self._process.poll() is None
@@ -89,13 +109,20 @@ def _call(name: str, *arguments: object) -> None:
 class _Folder:
     """Owned by the serving process: the path that each node stands for."""
 
-    def __init__(self, source: bytes) -> None:
+    def __init__(self, source: bytes, refusals: bytes) -> None:
+        self._source = source
+        self._refusals = refusals
         self._paths = {1: source}
         self._nodes = {source: 1}
 
     def answer(self, opcode: int, node: int, body: bytes) -> bytes | None:
-        """The answer to a request; None where none is expected. Raises OSError as the folder does."""
+        """The answer to a request; None where none is to be given. Raises OSError as the folder does."""
         path = self._paths.get(node, b"")
+        number = self._refusal(opcode, path + b"/" + body.rstrip(b"\0") if opcode == _LOOKUP else path)
+        if number == NEVER:
+            return None
+        if number is not None:
+            raise OSError(number, "refused")
         if opcode in {_FORGET, _BATCH_FORGET}:
             return None
         if opcode in {_RELEASE, _RELEASEDIR, _FLUSH}:
@@ -114,6 +141,14 @@ class _Folder:
             _, offset, size = struct.unpack_from("=QQI", body)
             return self._content(path, offset, size) if opcode == _READ else self._entries(path, offset, size)
         raise OSError(errno.ENOSYS, "not served")
+
+    def _refusal(self, opcode: int, path: bytes) -> int | None:
+        """The error number of a call that is to fail."""
+        with open(self._refusals, "rb") as file:
+            number, _, rest = file.read().partition(b"\n")
+        calls, _, place = rest.partition(b"\n")
+        refused = (path + b"/").startswith(os.path.join(self._source, place, b""))
+        return int(number) if refused and b"%d" % opcode in calls.split() else None
 
     def _entry(self, path: bytes) -> bytes:
         attributes = _attributes(path)
@@ -149,11 +184,11 @@ def _attributes(path: bytes) -> bytes:
     )  # fmt: skip
 
 
-def _serve(source: bytes, place: bytes) -> None:
+def _serve(source: bytes, place: bytes, refusals: bytes) -> None:
     device = os.open("/dev/fuse", os.O_RDWR)
     options = b"fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other" % device
     _call("mount", b"served", place, b"fuse", 1, options)
-    folder = _Folder(source)
+    folder = _Folder(source, refusals)
     while True:
         try:
             request = os.read(device, 1 << 17)
@@ -166,6 +201,9 @@ def _serve(source: bytes, place: bytes) -> None:
         _, opcode, unique, node, *_ = _IN.unpack_from(request)
         number, answer = 0, None
         try:
+            if opcode == _INTERRUPT:  # who asked is being ended: as on an NFS mount, that must not wait
+                [unique] = struct.unpack_from("=Q", request, _IN.size)
+                raise InterruptedError(errno.EINTR, "interrupted")
             answer = folder.answer(opcode, node, request[_IN.size :])
             if answer is None:
                 continue
@@ -176,4 +214,4 @@ def _serve(source: bytes, place: bytes) -> None:
 
 
 if __name__ == "__main__":
-    _serve(os.fsencode(sys.argv[1]), os.fsencode(sys.argv[2]))
+    _serve(*map(os.fsencode, sys.argv[1:]))

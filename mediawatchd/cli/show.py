@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _STYLES = {
-    **dict.fromkeys(("missing", "held", "absent", "offline", "paused"), "yellow"),
+    **dict.fromkeys(("missing", "held", "absent", "offline", "paused", "unreadable"), "yellow"),
     **dict.fromkeys(("ready", "folder"), "green"),
     "problem": "red",
 }

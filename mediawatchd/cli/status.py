@@ -123,10 +123,28 @@ def _notes(root: Json, screen: Screen, now_seconds: float) -> Iterator[tuple[str
     if root.get("unwatched_directories"):
         unwatched = quantities.counted(root["unwatched_directories"], "directory", "directories")
         yield f"{unwatched} not watched; walks find what changes there", ""
+    if root.get("unreadable"):
+        yield from _unreadable(root, screen, now_seconds)
+    if is_online and root.get("events_reliable") is False:
+        walk = quantities.unix_seconds(root.get("next_walk"))
+        when = "" if walk is None else f", {quantities.soon(walk - now_seconds)}"
+        yield f"changes made on other machines are found by the next walk{when}", ""
     if root.get("held"):
         yield f"{quantities.counted(root['held'], 'file')} held: absent, but too many at once to believe it", "yellow"
     if root.get("missing"):
         yield f"{quantities.counted(root['missing'], 'file')} missing", ""
+
+
+def _unreadable(root: Json, screen: Screen, now_seconds: float) -> Iterator[tuple[str, str]]:
+    first, count = root["unreadable"][0], root.get("unreadable_directories") or 1
+    folders = quantities.counted(count, "folder cannot be read", "folders cannot be read")
+    name = screen.shown(raw_path(first, "path"))
+    yield f"{folders}: {name}: {screen.shown(str(first.get('reason')))}", "yellow"
+    since, again = (quantities.unix_seconds(first.get(field)) for field in ("since", "next_attempt"))
+    times = [f"since {quantities.date(since)}"] if since is not None else []
+    times += [f"walked again {quantities.soon(again - now_seconds)}"] if again is not None else []
+    if times:
+        yield ", ".join(times), ""
 
 
 def _totals(answer: Json, screen: Screen) -> list[str]:

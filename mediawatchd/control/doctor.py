@@ -18,6 +18,7 @@ from mediawatchd.control import findings
 from mediawatchd.control.findings import LEVELS, Finding
 from mediawatchd.hashing import selftest
 from mediawatchd.paths import printable, shell_word
+from mediawatchd.watching.unreadable import unreadable_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,7 +122,11 @@ class Doctor:
             if status.message is not None:
                 fix = f"sudo {status.hint}" if (status.hint or "").startswith("sysctl ") else status.hint or ""
                 yield Finding("warning", "root", f"{name}: {status.message}", fix)
-            elif not seen:
+            if status.unreadable:
+                text = f"{name}: {unreadable_text(status.unreadable)}"
+                fix = "Check the disk or its server, and the rights on the folder; it is tried again by itself."
+                yield Finding("warning", "root", text, fix)
+            if not (seen or status.message or status.unreadable):
                 yield Finding("ok", "root", f"{name} is online, {_watched(status)}")
 
     def _of_watching(self) -> Iterator[Finding]:

@@ -91,20 +91,21 @@ def explain(
                 paused,
                 queues,
             )
-            told = _file(row, standing_of)
+            told = _unreadable(row, root, path) or _file(row, standing_of)
             found = {
                 **fields,
                 **standing.metadata(connection, row.id),
                 "fingerprint": perceptual.has_fingerprint(connection, row.id),
             }
             return {**found, **_fields(told)}
-        folder = standing.folder(connection, path.rstrip(b"/") + b"/")
+        folder_path = path.rstrip(b"/") + b"/"
+        folder = standing.folder(connection, folder_path)
     if folder is not None:
         return {
             **path_fields("path", path),
             **path_fields("root", root.path.rstrip(b"/") or b"/"),
             **folder,
-            **_fields(_folder(folder, root)),
+            **_fields(_folder(folder, root, folder_path)),
         }
     raise why_unknown(root, path, rules)
 
@@ -119,9 +120,24 @@ def _fields(told: Explanation) -> dict[str, Any]:
     }
 
 
-def _folder(folder: Mapping[str, int], root: RootStatus) -> Explanation:
+def _unreadable(row: FileRow | None, root: RootStatus, path: bytes) -> Explanation | None:
+    """How a present file, or a folder with a slash at its end, stands that lies in a directory that cannot be read."""
+    if root.state != "online" or (row is not None and row.missing_since is not None):
+        return None
+    for directory in root.unreadable:
+        if directory.path != root.path and path.startswith(directory.path):
+            name = printable(directory.path.rstrip(b"/"))
+            why = f"{name} could not be read: {directory.reason}. What is known stays as it is."
+            following = "That folder is walked again."
+            return Explanation("unreadable", why, directory.since, following, directory.next_attempt)
+    return None
+
+
+def _folder(folder: Mapping[str, int], root: RootStatus, path: bytes) -> Explanation:
     if root.state != "online":
         return _offline(root)
+    if (told := _unreadable(None, root, path)) is not None:
+        return told
     files = "1 media file" if folder["files"] == 1 else f"{folder['files']:,} media files"
     return Explanation(
         "folder", f"It is a folder with {files} in all.", next="It is walked again.", next_at=root.next_walk

@@ -191,6 +191,8 @@ class Metrics(Collector):
                     watcher.watches_limit or 0)  # fmt: skip
         yield gauge("unwatched_directories", "Directories that are walked now and then as they cannot be watched.",
                     {(labels[each.id],): each.unwatched_directories for each in statuses}, "root")  # fmt: skip
+        yield gauge("unreadable_directories", "Directories that could not be read, and are tried again.",
+                    {(labels[each.id],): len(each.unreadable) for each in statuses}, "root")  # fmt: skip
         yield gauge("canary_last_seen_timestamp_seconds", "When the watcher last proved that it sees; 0: never.",
                     watcher.canary_last_seen or 0)  # fmt: skip
         yield counter("watcher_restarts", "How often the watcher's process was replaced.", watcher.restarts)

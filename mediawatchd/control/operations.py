@@ -43,10 +43,13 @@ if TYPE_CHECKING:
     from mediawatchd.watching.keeper import RootStatus
     from mediawatchd.watching.roots import Roots
     from mediawatchd.watching.rules import Rules
+    from mediawatchd.watching.unreadable import UnreadableDirectory
     from mediawatchd.work.jobs import Jobs
     from mediawatchd.work.queue import WorkQueue
 
 NOTHING = dict.fromkeys(FIELDS, 0)
+NAMED = 20
+"""How many unreadable directories of a root status tells by name."""
 
 
 class Steering(Protocol):
@@ -367,9 +370,21 @@ def _root_fields(status: RootStatus, totals: Mapping[str, int], last_reconcile: 
         "missing": totals["missing"],
         "held": totals["held"],
         "unwatched_directories": status.unwatched_directories,
+        "unreadable_directories": len(status.unreadable),
+        "unreadable": [_unreadable_fields(each) for each in status.unreadable[:NAMED]],
+        "events_reliable": status.events_reliable,
         "last_reconcile": iso_time(last_reconcile),
         "next_walk": iso_time(status.next_walk),
         **path_fields("walking", status.walking),
         "message": status.message,
         "hint": status.hint,
+    }
+
+
+def _unreadable_fields(directory: UnreadableDirectory) -> dict[str, Any]:
+    return {
+        **path_fields("path", directory.path.rstrip(b"/") or b"/"),
+        "reason": directory.reason,
+        "since": iso_time(directory.since),
+        "next_attempt": iso_time(directory.next_attempt),
     }

@@ -22,6 +22,7 @@ from mediawatchd.watching.lookout import Lookout
 from mediawatchd.watching.places import Places
 from mediawatchd.watching.reporting import Reporting
 from mediawatchd.watching.timetable import Pace, Timetable
+from mediawatchd.watching.unreadable import Unreadable, UnreadableDirectory
 from mediawatchd.watching.visitor import Visitor
 from mediawatchd.watching.walk import Walked, open_below
 from mediawatchd.watching.walker import CANCELLED, Ended, Walker
@@ -69,6 +70,7 @@ class RootStatus(NamedTuple):
     watch_since: float | None = None
     next_walk: float | None = None
     events_reliable: bool = True
+    unreadable: tuple[UnreadableDirectory, ...] = ()
 
 
 class Keeper:
@@ -105,6 +107,7 @@ class Keeper:
         self._is_paused = is_paused
         self._state_changed = state_changed
         self._places = Places(reporting=self._reporting)
+        self._unreadable = Unreadable(root=path)
         self._visitor = Visitor(
             root_id=root_id,
             root=path,
@@ -114,6 +117,7 @@ class Keeper:
             places=self._places,
             settle_ns=round(pace.settle_seconds * SECOND),
             durations=durations,
+            unreadable=self._unreadable,
         )
         self._thread = threading.Thread(target=self._run, name=f"root-{root_id}", daemon=True)
         self._walker = Walker(
@@ -276,6 +280,7 @@ class Keeper:
                 watch_since=self._watch_since,
                 next_walk=_unix_time(self._timetable.next_due()) if verdict.state == "online" else None,
                 events_reliable=verdict.events_reliable,
+                unreadable=self._unreadable.snapshot(),
             )
 
     def _next_attempt_locked(self) -> float | None:
@@ -313,6 +318,8 @@ class Keeper:
             mark = self._lookout.look(self._connection)
             for path, cause in self._timetable.due(self._watch):
                 self.ask_for_walk(path, cause)
+            for path in self._unreadable.due():
+                self.ask_for_walk(path, "unreadable")
             busy = self._go_on_walking()
         except OSError as error:
             # It answered a moment ago and does not now: say so, and find out when it does again.
@@ -333,7 +340,9 @@ class Keeper:
         now = time.monotonic()
         due = [None if self._next_look is None else max(0.0, self._next_look - now)]
         if self._verdict.state == "online":
+            again = self._unreadable.next_due()
             due += [self._timetable.due_seconds(), self.hints.due_seconds()]
+            due += [None if again is None else max(0.0, again - now)]
         return min((each for each in due if each is not None), default=None)
 
     def _check_root(self) -> None:
@@ -364,6 +373,7 @@ class Keeper:
         if verdict.state != "online":
             self._walker.interrupt()
             self._timetable.clear()
+            self._unreadable.clear()
             if was.state == "online":
                 self._observers.unwatch(self.root_id)
                 self.hints.clear()

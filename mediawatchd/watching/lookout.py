@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-UNREADABLE_SECONDS = 60.0
-
 
 class Lookout:
     """`open_directory` opens a directory of the root; `check_root` asks for a look at the root itself."""
@@ -88,13 +86,11 @@ class Lookout:
                 # The directory itself is gone: what its parent shows counts for all that was in it.
                 self._look_at(connection, parent, in_parent)
             return
-        except PermissionError:
-            return  # nothing can be seen, and nothing changes
         except OSError as error:
-            # A bad directory, or a bad disk: the look at the root itself tells which.
-            log.warning("A directory could not be read, trying again path=%s error=%s", path, error)
-            self._check_root()
-            self._hints.add_later(path, None, UNREADABLE_SECONDS)
+            # Nothing can be seen, and nothing changes.
+            self._visitor.unreadable.failed(path, error)
+            if not isinstance(error, PermissionError):
+                self._check_root()  # a bad directory, or a bad disk: the look at the root itself tells which
             return
         try:
             for directory in self._visitor.names(connection, fd, path, names):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mediawatchd.watching.places import Places
     from mediawatchd.watching.reporting import Reporting
     from mediawatchd.watching.rules import Rules
+    from mediawatchd.watching.unreadable import Unreadable
 
 REPORTED = 1_000
 """Files in one report at most, so that the writer's batches stay small."""
@@ -77,6 +78,7 @@ class Visitor:
         places: Places,
         settle_ns: int,
         durations: Durations,
+        unreadable: Unreadable,
     ) -> None:
         self._root_id = root_id
         self._root = root
@@ -86,6 +88,7 @@ class Visitor:
         self._places = places
         self._settle_ns = settle_ns
         self._durations = durations
+        self.unreadable = unreadable
         self.mounts = 0
         """The generation of the mount table that holds now; the keeper sets it before each visit."""
 
@@ -131,7 +134,8 @@ class Visitor:
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except (FileNotFoundError, NotADirectoryError):
                 status = None
-            except OSError:
+            except OSError as error:
+                self.unreadable.failed(path, error)
                 continue  # it cannot be seen: nothing is known of it, and nothing changes
             is_directory = status is not None and stat.S_ISDIR(status.st_mode)
             child = path + name + b"/"
@@ -221,7 +225,8 @@ class Visitor:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            except OSError:
+            except OSError as error:
+                self.unreadable.failed(sight.path, error)
                 stamps.pop(name, None)  # a bad inode: nothing is known of this one file, and nothing changes
                 continue
             stamps.pop(name, None)

@@ -7,7 +7,6 @@ or linked meanwhile, a walk cannot leave its root. A directory that cannot be re
 
 from __future__ import annotations
 
-import errno
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,21 +21,16 @@ if TYPE_CHECKING:
     from mediawatchd.watching.visitor import Subdirectory
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
-NAMED = 20
-"""How many unreadable or covered directories are remembered by name."""
 
 
 @dataclass(slots=True)
 class Walked:
-    """What a walk has done so far. `unreadable` and `covered` name the first few, the counts are whole."""
+    """What a walk has done so far."""
 
     directories: int = 0
     files: int = 0
     current: bytes = b""
-    unreadable: list[tuple[bytes, str]] = field(default_factory=list)
     covered: list[bytes] = field(default_factory=list)
-    unreadable_count: int = 0
     complete: bool = False
 
 
@@ -57,7 +51,8 @@ def open_below(root_fd: int, relative: bytes) -> int:
 def walk(visitor: Visitor, connection: sqlite3.Connection, fd: int, path: bytes, walked: Walked) -> Generator[None]:
     """Visit the open directory `fd` at `path` and everything below it; yields after each. Closes `fd`.
 
-    Raises OSError when the first directory itself cannot be listed.
+    What cannot be read is told to the visitor's `unreadable`. Raises OSError when the first directory itself cannot be
+    listed.
     """
 
     def visit(fd: int, path: bytes, row: known.KnownDirectory | None) -> list[Subdirectory]:
@@ -80,13 +75,13 @@ def walk(visitor: Visitor, connection: sqlite3.Connection, fd: int, path: bytes,
             try:
                 fds.append(os.open(child.name, OPEN_DIRECTORY, dir_fd=fds[-1]))
             except OSError as error:
-                _unreadable(walked, child.path, error)
+                visitor.unreadable.failed(child.path, error)
                 continue
             below: list[Subdirectory] = []
             try:
                 below = visit(fds[-1], child.path, child.row)
             except OSError as error:
-                _unreadable(walked, child.path, error)
+                visitor.unreadable.failed(child.path, error)
             except Covered:
                 walked.covered.append(child.path)
             levels.append(below)
@@ -96,11 +91,3 @@ def walk(visitor: Visitor, connection: sqlite3.Connection, fd: int, path: bytes,
     finally:
         for open_fd in fds:
             os.close(open_fd)
-
-
-def _unreadable(walked: Walked, path: bytes, error: OSError) -> None:
-    if error.errno in _NOT_THERE:
-        return  # gone or replaced since its parent was listed: that is news of its own
-    walked.unreadable_count += 1
-    if len(walked.unreadable) < NAMED:
-        walked.unreadable.append((path, error.strerror or str(error)))

@@ -75,6 +75,7 @@ class Walker:
             if request.path == self._root:
                 self._walks.put_back(request)
                 raise
+            self._ended(request, time.monotonic(), error)
             request.end(error.strerror or str(error))
             return True
         steps = walk(self._visitor, connection, fd, request.path, request.walked)
@@ -90,6 +91,7 @@ class Walker:
             return None
         end = time.monotonic() + SLICE_SECONDS
         error: str | None = None
+        problem: OSError | None = None
         while time.monotonic() < end:
             if request.is_cancelled():
                 error = CANCELLED
@@ -103,15 +105,22 @@ class Walker:
             except Covered:
                 error = "another file system is mounted over known files"
                 break
-            except OSError as problem:
+            except OSError as raised:
                 if request.path == self._root:
                     raise
-                error = problem.strerror or str(problem)
+                problem, error = raised, raised.strerror or str(raised)
                 break
         else:
             return None
         self._leave()
+        if error != CANCELLED:
+            self._ended(request, started, problem)
         return Ended(request, time.monotonic() - started, error)
+
+    def _ended(self, request: WalkRequest, began: float, problem: OSError | None) -> None:
+        if problem is not None:
+            self._visitor.unreadable.failed(request.path, problem)
+        self._visitor.unreadable.walked(request.path, began)
 
     def interrupt(self) -> None:
         """Leave the walk under way, if any; it starts over later."""

@@ -31,6 +31,7 @@ METRICS = {
     *("duplicate_groups", "duplicate_bytes"),
     *("scans_total", "scan_in_progress", "last_scan_success_timestamp_seconds", "last_scan_duration_seconds"),
     *("watch_events_total", "watch_lost_total", "watches", "watches_limit", "unwatched_directories"),
+    "unreadable_directories",
     *("canary_last_seen_timestamp_seconds", "watcher_restarts_total"),
     *("files_discovered_total", "files_processed_total", "hashed_bytes_total", "processing_errors_total"),
     *("queue_length", "queue_capacity", "queue_oldest_item_timestamp_seconds", "queue_wait_seconds"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mediawatchd.watching import keeper, places, visitor, walker
+from mediawatchd.watching import keeper, places, unreadable, visitor, walker
 from mediawatchd.watching.filesystems import Identity
 from mediawatchd.watching.guard import Verdict
 from mediawatchd.watching.mounts import Table
@@ -289,10 +290,49 @@ def test_a_bad_folder_does_not_make_the_whole_root_an_error(
     parts.settle(root)
     assert parts.status(root).state == "online"
     assert parts.walk(root) is None
-    walked = parts.status(root).last_walk
-    assert walked is not None
-    assert walked.unreadable == [(root + b"films/", "Input/output error")]
+    [told] = parts.status(root).unreadable
+    assert (told.path, told.reason) == (root + b"films/", "Input/output error")
     assert len(parts.present()) == 3
+
+
+def test_a_bad_folder_is_walked_again_until_it_can_be_read(
+    parts: Rooted, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not looked at again before the next walk of the root."""
+    monkeypatch.setattr(unreadable, "FIRST_RETRY_SECONDS", 0.01)
+    real = visitor.Visitor._list
+    failures = iter([True] * 4)
+
+    def fail_there(self: visitor.Visitor, sight: visitor.Sight) -> object:
+        if sight.path.endswith(b"films/") and next(failures, False):
+            raise OSError(5, "Input/output error")
+        return real(self, sight)
+
+    monkeypatch.setattr(visitor.Visitor, "_list", fail_there)
+    tree({"films/new.mkv": size(5)}).under(root)
+    assert parts.walk(root) is None
+    wait_until(lambda: root + b"films/new.mkv" in parts.present(), within=WITHIN)
+    wait_until(lambda: parts.status(root).unreadable == (), within=WITHIN)
+    assert next(failures, None) is None
+
+
+def test_a_hint_in_a_folder_that_cannot_be_read_is_not_forgotten(
+    parts: Rooted, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unreadable, "FIRST_RETRY_SECONDS", 0.01)
+    tree({"films/new.mkv": size(5)}).under(root)
+    look = os.stat
+    failures = iter([True])
+
+    def failing(path: Any, **named: Any) -> os.stat_result:
+        if path == b"new.mkv" and next(failures, False):
+            raise OSError(errno.EIO, "the disk is bad")
+        return look(path, **named)
+
+    monkeypatch.setattr(visitor.os, "stat", failing)
+    parts.roots.dirty(parts.root_ids[root], root + b"films/", b"new.mkv", True)
+    wait_until(lambda: root + b"films/new.mkv" in parts.present(), within=WITHIN)
+    assert next(failures, None) is None
 
 
 def test_pause_holds_walks_back_and_lets_hints_through(parts: Rooted, root: bytes) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 from mediawatchd.watching import visitor
-from mediawatchd.watching.walk import NAMED, OPEN_DIRECTORY, Walked, open_below, walk
+from mediawatchd.watching.walk import OPEN_DIRECTORY, Walked, open_below, walk
 from tests.rooted import Rooted, rooted
 from tests.rooted import open_below as opened
-from tests.trees import folder, size, symlink, tree
+from tests.trees import size, symlink, tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -132,7 +132,8 @@ def test_a_directory_that_goes_before_it_is_opened_is_no_trouble(
     when_looking_at(monkeypatch, root, lambda: shutil.rmtree(root + b"b", ignore_errors=True))
     walked = Walked()
     list(stepping(parts, root, walked))
-    assert (walked.complete, walked.unreadable_count, walked.directories) == (True, 0, 3)
+    assert (walked.complete, walked.directories) == (True, 3)
+    assert parts.status(root).unreadable == ()
 
 
 def test_a_directory_replaced_by_a_file_is_no_trouble(
@@ -146,7 +147,8 @@ def test_a_directory_replaced_by_a_file_is_no_trouble(
     when_looking_at(monkeypatch, root, swap)
     walked = Walked()
     list(stepping(parts, root, walked))
-    assert (walked.complete, walked.unreadable_count) == (True, 0)
+    assert walked.complete
+    assert parts.status(root).unreadable == ()
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.ESTALE, errno.ENOTCONN])
@@ -164,7 +166,10 @@ def test_a_directory_that_cannot_be_read_keeps_its_rows_and_is_named(
     walked = Walked()
     list(stepping(parts, root, walked))
     parts.flush()
-    assert (walked.complete, walked.unreadable) == (True, [(root + b"b/", os.strerror(code))])
+    assert walked.complete
+    [told] = parts.status(root).unreadable
+    assert (told.path, told.reason) == (root + b"b/", os.strerror(code))
+    assert told.next_attempt is not None
     for _ in range(3):
         assert parts.walk(root) is None
     assert root + b"b/deep/2.mkv" in parts.present()
@@ -210,28 +215,13 @@ def test_one_file_that_cannot_be_looked_at_hides_neither_the_others_nor_itself(
     monkeypatch.setattr(visitor.os, "scandir", Listing)
     for _ in range(3):
         assert parts.walk(root) is None
+        assert [(told.path, told.reason) for told in parts.status(root).unreadable] == [
+            (root, os.strerror(errno.EUCLEAN))
+        ]
     monkeypatch.undo()
     assert {root + b"bad.mkv", root + b"good.mkv", root + b"new.mkv"} <= parts.present()
     assert parts.missing() == set()
     assert parts.status(root).state == "online"
-
-
-def test_only_the_first_unreadable_directories_are_named_and_all_are_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = tree({f"{number}": folder() for number in range(NAMED + 5)}).under(tmp_path / "many")
-    really_open = os.open
-
-    def refuse(path: bytes, flags: int, *rest: int, dir_fd: int | None = None) -> int:
-        if dir_fd is not None and path not in {b".", b"many"}:
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return really_open(path, flags, *rest, dir_fd=dir_fd)
-
-    with rooted(tmp_path, root) as parts:
-        monkeypatch.setattr(os, "open", refuse)
-        walked = Walked()
-        list(stepping(parts, root, walked))
-        assert (walked.unreadable_count, len(walked.unreadable)) == (NAMED + 5, NAMED)
 
 
 def test_ignored_directories_are_not_entered(parts: Rooted, root: bytes) -> None:
