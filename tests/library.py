@@ -91,7 +91,7 @@ class Library:
 
     def hashed(self) -> int:
         """How many quick hashes were taken since the daemon started."""
-        return int(metric(self.daemon, 'mediawatchd_files_processed_total{result="hashed"}'))
+        return hashed(self.daemon)
 
     def events(self, folder: Path, *kinds: str) -> list[tuple[str, str]]:
         """What the history tells of a folder: events of these kinds and their paths below it, oldest first."""
@@ -112,6 +112,11 @@ def metric(daemon: Running, name: str) -> float:
         text = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
     values = re.findall(f"^{re.escape(name)} (\\S+)$", text, re.MULTILINE)
     return float(values[0]) if values else 0.0
+
+
+def hashed(daemon: Running) -> int:
+    """How many quick hashes were taken since the daemon started."""
+    return int(metric(daemon, 'mediawatchd_files_processed_total{result="hashed"}'))
 
 
 @contextmanager

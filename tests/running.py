@@ -123,6 +123,10 @@ class Running:
     def status(self) -> Any:
         return self.get("/api/status")
 
+    def root(self, path: Path) -> Any:
+        """What status says of a root."""
+        return next(each for each in self.status()["roots"] if each["path"] == str(path))
+
     def sync(self, *, walk: bool = False, timeout: float = 60) -> Any:
         """Wait until the catalog is true to the disk."""
         return self.post("/api/sync", {"timeout": timeout, "walk": walk})
@@ -138,6 +142,14 @@ class Running:
     def present(self) -> dict[bytes, dict[str, Any]]:
         """The present rows by their raw path."""
         return {row["file_path"]: row for row in self.rows("missing_since IS NULL")}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Another program has the catalog locked for writing."""
+        with closing(sqlite3.connect(self.database, isolation_level=None, timeout=30)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
 
     def _answers(self) -> bool:
         assert self.process is not None

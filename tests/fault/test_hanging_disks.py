@@ -7,7 +7,7 @@ not answered for 15 s.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,11 +25,6 @@ pytestmark = [
     pytest.mark.needs_root,
     pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="needs /dev/fuse"),
 ]
-
-
-def told(daemon: Running, root: Path) -> Any:
-    """What status says of a root."""
-    return next(each for each in daemon.status()["roots"] if each["path"] == str(root))
 
 
 def watcher_children(daemon: Running) -> list[int]:
@@ -66,13 +61,13 @@ def test_a_server_that_hangs_stalls_its_own_root_only(tmp_path: Path, library: t
         assert daemon.sync()["offline"] == [str(remote)]
         assert daemon.present()[os.fsencode(local / "b.mkv")]["quick_hash"]
         assert os.fsencode(remote / "films/a.mkv") in daemon.present()
-        state = told(daemon, remote)
+        state = daemon.root(remote)
         assert (state["state"], state["message"]) == ("error", "the disk does not answer")
-        assert told(daemon, local)["state"] == "online"
+        assert daemon.root(local)["state"] == "online"
         # What is known to hang is not waited for again.
         assert daemon.sync(timeout=10, walk=True)["offline"] == [str(remote)]
         server.answer()
-        wait_until(lambda: told(daemon, remote)["state"] == "online", within=HANGS_SECONDS)
+        wait_until(lambda: daemon.root(remote)["state"] == "online", within=HANGS_SECONDS)
         daemon.sync(walk=True)
         assert os.fsencode(remote / "films/later.mkv") in daemon.present()
         server.hang()
@@ -99,7 +94,7 @@ def test_a_mount_that_goes_takes_its_watcher_child_along(tmp_path: Path, library
         daemon.sync()
         before = daemon.present()
         unmount(remote)
-        wait_until(lambda: told(daemon, remote)["state"] == "offline", within=HANGS_SECONDS)
+        wait_until(lambda: daemon.root(remote)["state"] == "offline", within=HANGS_SECONDS)
         wait_until(lambda: len(watcher_children(daemon)) == 1, within=HANGS_SECONDS)
         assert daemon.sync()["offline"] == [str(remote)]
         assert daemon.present() == before

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.library import library, metric
+from tests.library import hashed, library
 from tests.oracle import differences
 from tests.running import Running, running
 from tests.wait import wait_until
@@ -30,20 +30,11 @@ def fill(folder: Path, count: int) -> None:
 
 
 def state(daemon: Running, root: Path) -> str:
-    return str(told(daemon, root)["state"])
-
-
-def told(daemon: Running, root: Path) -> Any:
-    """What status says of a root."""
-    return next(each for each in daemon.status()["roots"] if each["path"] == str(root))
+    return str(daemon.root(root)["state"])
 
 
 def ids(daemon: Running) -> dict[bytes, int]:
     return {path: row["id"] for path, row in daemon.present().items()}
-
-
-def hashed(daemon: Running) -> float:
-    return metric(daemon, 'mediawatchd_files_processed_total{result="hashed"}')
 
 
 def test_a_root_that_is_missing_at_the_start_comes_later(tmp_path: Path) -> None:
@@ -53,7 +44,7 @@ def test_a_root_that_is_missing_at_the_start_comes_later(tmp_path: Path) -> None
         assert daemon.sync()["offline"] == [str(away)]
         assert len(daemon.present()) == 3
         assert state(daemon, away) == "offline"
-        assert told(daemon, away)["hint"]
+        assert daemon.root(away)["hint"]
         fill(away, 2)
         fill(here / "more", 2)
         wait_until(lambda: state(daemon, away) == "online", within=BACK_SECONDS)
@@ -78,7 +69,7 @@ def test_what_cannot_be_read_is_not_deleted(tmp_path: Path) -> None:
         close(root)
         daemon.sync(walk=True)
         wait_until(lambda: state(daemon, root) == "error", within=BACK_SECONDS)
-        assert "permission denied" in told(daemon, root)["message"].lower()
+        assert "permission denied" in daemon.root(root)["message"].lower()
         assert daemon.status()["degraded"]
         daemon.sync(walk=True)
         fill(other, 2)
@@ -106,7 +97,7 @@ def test_an_emptied_root_is_held_until_a_person_confirms(tmp_path: Path) -> None
         for path in list(root.iterdir()):
             path.unlink()
         assert daemon.sync()["held"] == 100
-        assert told(daemon, root)["held"] == 100
+        assert daemon.root(root)["held"] == 100
         assert ids(daemon) == before
         daemon.sync(walk=True)
         daemon.kill()
@@ -166,7 +157,7 @@ def test_a_root_deleted_and_made_anew_is_watched_again(tmp_path: Path) -> None:
         assert differences(daemon, [os.fsencode(root)]) == []
         assert len(daemon.present()) == 2
         # Watched, not only walked: what comes now is found without a walk.
-        wait_until(lambda: told(daemon, root)["watch"] == "inotify", within=BACK_SECONDS)
+        wait_until(lambda: daemon.root(root)["watch"] == "inotify", within=BACK_SECONDS)
         fill(root / "newer", 2)
         daemon.sync()
         assert len(daemon.present()) == 4
