@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
+from tests.disks import Disk, fill_up
 from tests.media import make_audio, make_video
 from tests.running import Running
 from tests.wait import wait_until
@@ -20,37 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DISK_BYTES = 512_000_000
-"""Of an image with holes: it takes what is written to it."""
 CATALOG_MB = 64
 WATCH_LIMIT = 1_000_000
 SETTINGS = {"watch": {"settle_seconds": 0.1}, "missing": {"hold_share": 0.5, "hold_files": 40}}
-NO_SPACE_LEFT = 40_000
-"""What a full disk still has, in bytes: enough for nothing that SQLite does."""
-
-
-class Disk:
-    """An ext4 file system in an image, for as long as this process lives on the same loop device."""
-
-    def __init__(self, image: Path, place: Path) -> None:
-        self.place = place
-        with image.open("wb") as file:
-            file.truncate(DISK_BYTES)
-        _run("mkfs.ext4", "-q", image)
-        place.mkdir(parents=True, exist_ok=True)
-        _run("mount", "-o", "loop", image, place)
-        self.device = os.fsdecode(_source(place))
-        self._open = os.open(self.device, os.O_RDONLY | os.O_CLOEXEC)
-
-    def mount(self, place: Path | None = None) -> None:
-        _run("mount", self.device, place or self.place)
-
-    def unmount(self, *, lazily: bool, place: Path | None = None) -> None:
-        """In use as it is, it may have to be tried again, and in the end it is done lazily."""
-        for _ in range(0 if lazily else 20):
-            if subprocess.run(["umount", place or self.place], check=False, capture_output=True).returncode == 0:
-                return
-            time.sleep(0.1)
-        _run("umount", "--lazy", place or self.place)
 
 
 class Machine:
@@ -63,9 +35,9 @@ class Machine:
         for directory in (self.media, self.media2, self.outside):
             directory.mkdir()
         self.roots = [self.media, self.media2, self.usb]
-        self.usb_disk = Disk(folder / "usb.image", self.usb)
-        self.drive_disk = Disk(folder / "drive.image", self.media / "drive")
-        self.other_disk = Disk(folder / "other.image", folder / "other")
+        self.usb_disk = Disk(folder / "usb.image", self.usb, size_bytes=DISK_BYTES)
+        self.drive_disk = Disk(folder / "drive.image", self.media / "drive", size_bytes=DISK_BYTES)
+        self.other_disk = Disk(folder / "other.image", folder / "other", size_bytes=DISK_BYTES)
         (folder / "other" / "another film.mkv").write_bytes(b"on another disk")
         self.other_disk.unmount(lazily=False)
         self._state = folder / "daemon" / "state"
@@ -97,12 +69,10 @@ class Machine:
         _run(*self._inside, "sh", "-c", command)
 
     def fill_catalog_disk(self) -> None:
-        free = os.statvfs(self._state)
-        with (self._state / "filler").open("wb") as file, suppress(OSError):  # the daemon may take the last of it
-            os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_frsize - NO_SPACE_LEFT))
+        self._filler = fill_up(self._state)
 
     def free_catalog_disk(self) -> None:
-        (self._state / "filler").unlink()
+        self._filler.unlink()
 
     def watchers(self) -> list[int]:
         return [pid for pid, command in self._children() if b"mediawatchd.watching.child" in command]
@@ -156,12 +126,6 @@ def wait_until_stopped(pid: int) -> None:
 def _run(*command: str | Path) -> None:
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, f"{command}: {os.fsdecode(done.stdout)}"
-
-
-def _source(place: Path) -> bytes:
-    """The device that is mounted at a place."""
-    where = os.fsencode(place)
-    return next(line.split(b" - ")[1].split()[1] for line in _lines("/proc/self/mountinfo") if line.split()[4] == where)
 
 
 def _lines(path: str) -> list[bytes]:
