@@ -35,6 +35,11 @@ class UnreadableDirectory(NamedTuple):
     next_attempt: float | None
 
 
+def is_lost_and_found(directory: bytes, number: int | None) -> bool:
+    """Whether it is the folder that every ext4 disk has, for root alone: what fsck puts there is named as no media."""
+    return number == errno.EACCES and directory.endswith(b"/lost+found/")
+
+
 def unreadable_text(directories: Sequence[UnreadableDirectory]) -> str:
     """How many there are, and why the first cannot be read, for a person."""
     first = directories[0]
@@ -69,7 +74,7 @@ class Unreadable:
 
     def failed(self, path: bytes, error: OSError) -> None:
         """A directory, or something in it, could not be looked at. One that is gone is none of these."""
-        if error.errno in _NOT_THERE:
+        if error.errno in _NOT_THERE or is_lost_and_found(path, error.errno):
             return
         reason = error.strerror or str(error)
         if not self._failures:

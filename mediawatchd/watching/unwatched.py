@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 
 from mediawatchd.watching import limits
+from mediawatchd.watching.unreadable import is_lost_and_found
 
 NAMED_LIMIT = 1_000
 
@@ -45,6 +46,8 @@ class Unwatched:
 
         A count of 0: it is watched, but not all below it could be found.
         """
+        if is_lost_and_found(directory, number):
+            return
         self._limited |= number == errno.ENOSPC
         if len(self._named) < NAMED_LIMIT or directory in self._named:
             self._named[directory] = (number, count)

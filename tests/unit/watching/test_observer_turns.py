@@ -94,3 +94,12 @@ def test_the_advised_limit_is_above_what_is_wanted_and_what_there_is() -> None:
     name, _, advised = limits.watches_hint(3_000_000).partition("=")
     assert name.startswith("sysctl ")
     assert int(advised) > max(limit, 3_000_000)
+
+
+def test_the_lost_and_found_of_a_disk_is_no_directory_that_is_missed() -> None:
+    # Every root that is an ext4 disk would be degraded for good under a user that is not root.
+    unwatched = Unwatched(b"/r/")
+    unwatched.add(b"/r/lost+found/", errno.EACCES, 1)
+    assert not unwatched
+    unwatched.add(b"/r/lost+found/", errno.ENOSPC, 1)
+    assert unwatched.directories() == [b"/r/lost+found/"]

@@ -99,3 +99,11 @@ def test_what_is_told_names_the_first_and_counts_the_others(bench: Bench) -> Non
     assert unreadable_text(bench.unreadable.snapshot()) == "/media/a\\n cannot be read: Input/output error"
     bench.unreadable.failed(FILMS, BAD)
     assert "nor can 1 other: " in unreadable_text(bench.unreadable.snapshot())
+
+
+def test_the_lost_and_found_of_a_disk_degrades_nothing(bench: Bench) -> None:
+    # Every root that is an ext4 disk would be degraded for good under a user that is not root.
+    bench.unreadable.failed(b"/media/lost+found/", PermissionError(errno.EACCES, "Permission denied"))
+    assert not bench.unreadable
+    bench.unreadable.failed(b"/media/lost+found/", BAD)
+    assert bench.unreadable
