@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SOON = 60
 """A root that has changed is seen within 10 s; the rest is for a slow machine."""
+IMPATIENT = "from mediawatchd.catalog import connection; connection._BUSY_SECONDS /= 20"
+"""The writer waits 0.25 s for a lock instead of 5."""
 FILMS = {"a.mkv": b"a" * 1000, "films/new/b.mkv": b"b" * 2000, "films/old/c.mp3": b"c" * 3000}
 OTHERS = {"a.mkv": b"another a", "films/new/b.mkv": b"b" * 2000, "x.mkv": b"x" * 1000}
 """Of another disk: a file of the same name with other content, one that is the same, and one that is new."""
@@ -167,7 +169,8 @@ def test_what_was_seen_before_the_disk_went_is_not_believed_after_it(tmp_path: P
     """It is seen twice that a file is gone, and the disk goes before the second look is in the catalog."""
     names = [f"{number}.mkv" for number in range(10)]
     tree(dict.fromkeys(names, b"film")).under(usb.place)
-    with running(tmp_path / "daemon", usb.place, settings={"watch": {"settle_seconds": 0.4}}) as daemon:
+    slower = {"watch": {"settle_seconds": 0.4}}
+    with running(tmp_path / "daemon", usb.place, settings=slower, first=IMPATIENT) as daemon:
         daemon.sync()
         for name in names:
             path = usb.place / name
