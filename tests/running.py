@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 120
 """A start takes a second of one core, of which a busy machine may give it one in thirty."""
-STOP_SECONDS = 15
+STOP_SECONDS = 60
 SETTLE_SECONDS = 0.2
 
 

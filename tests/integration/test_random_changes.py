@@ -59,7 +59,7 @@ def seed() -> int:
     return number
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_catalog_is_true_after_random_changes(tmp_path: Path, seed: int) -> None:
     changer = library(tmp_path, seed)
     with running(tmp_path / "daemon", *(tmp_path / name for name in ROOTS), settings=SETTINGS) as daemon:
@@ -73,7 +73,7 @@ def test_the_catalog_is_true_after_random_changes(tmp_path: Path, seed: int) -> 
         assert daemon.stop() == 0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_catalog_is_true_after_kills_at_random_moments(tmp_path: Path, seed: int) -> None:
     changer = library(tmp_path, seed)
     with running(tmp_path / "daemon", *(tmp_path / name for name in ROOTS), settings=SETTINGS) as daemon:

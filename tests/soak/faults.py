@@ -264,13 +264,14 @@ def _elsewhere(world: World, chance: random.Random) -> None:
             case 2:
                 os.rename(path, os.path.dirname(path) + b"/renamed elsewhere.mkv")
             case _:
-                os.link(path, os.path.dirname(path) + b"/linked elsewhere.mkv")
+                with suppress(FileExistsError):  # from the last time it was there
+                    os.link(path, os.path.dirname(path) + b"/linked elsewhere.mkv")
     disk.unmount(lazily=False, place=place)
 
 
 KINDS = (
-    Kind(daemon_killed, 4, "daemon"),
-    Kind(daemon_killed_twice, 2, "daemon"),
+    Kind(daemon_killed, 8, "daemon"),
+    Kind(daemon_killed_twice, 4, "daemon"),
     Kind(daemon_ended, 2, "daemon"),
     Kind(daemon_stopped, 3, "daemon"),
     Kind(paused, 2, "daemon"),
