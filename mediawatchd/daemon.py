@@ -159,6 +159,7 @@ class Daemon:
                     database=self.database,
                     writer=self.writer,
                     within_reach=self.roots.within_reach,
+                    away=self.roots.away,
                     walk=self.roots.walk,
                     current_file=self.current_file,
                 ),
@@ -168,6 +169,7 @@ class Daemon:
                     writer=self.writer,
                     policy=lambda: _policy(self.config),
                     within_reach=self.roots.within_reach,
+                    away=self.roots.away,
                     withdraw=self._withdraw,
                     current_file=lambda: self.workers.decoders.current(PHASH) or self.current_file(),
                 ),
@@ -461,6 +463,7 @@ class Daemon:
             database=self.database,
             writer=self.writer,
             online=self.roots.online,
+            away=self.roots.away,
             heartbeats=self.heartbeats,
         )
         workers.pause(self._paused)

@@ -11,7 +11,8 @@ lacks       what a row has no finished attempt for at its stamp (quick hash, pro
 wanted      what a phash job, or the configuration, waits for: perceptual hash, fingerprint or both
 due         the catalog time before which a row is not offered to the workers (unripe, or waiting to retry)
 ripe        settled: unchanged for the settle time
-offered     pending, due, and on a root that is online: the workers may have it
+away        a disk below a root that is not mounted there now, while files on it are known; they stay as they are
+offered     pending, due, and on a disk that is there: the workers may have it
 task        one file in the hands of the work queue
 outcome     what a worker found, with the file id and the stamp it read under
 problem     why a file could not be read or understood; a value, never an exception across threads
@@ -50,6 +51,14 @@ PERCEPTUAL_HASH = 4
 FINGERPRINT = 8
 PHASH = PERCEPTUAL_HASH | FINGERPRINT
 """What a phash job gives a video, in one opening; nothing else is computed only for who asks for it."""
+
+
+class Away(NamedTuple):
+    """Where a file system is not mounted now of which the catalog knows files at `path` or below."""
+
+    path: bytes
+    filesystem_id: int
+
 
 LIVE = 0
 """Priority of what a hint reported: before everything else."""

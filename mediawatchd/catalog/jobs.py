@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.catalog.directories import below, parent_path
+from mediawatchd.catalog.reach import within_reach
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from mediawatchd.catalog.transaction import Transaction
-    from mediawatchd.model import JobKind, JobState
+    from mediawatchd.model import Away, JobKind, JobState
 
 Scope = tuple[bytes, ...]
 KEPT_JOBS = 1_000
@@ -93,11 +94,17 @@ def job(connection: sqlite3.Connection, job_id: int) -> JobRow | None:
 
 
 def tally(
-    connection: sqlite3.Connection, scope: Sequence[bytes], online: frozenset[int], *, since: float, fact_ns: int
+    connection: sqlite3.Connection,
+    scope: Sequence[bytes],
+    online: frozenset[int],
+    away: Collection[Away] = (),
+    *,
+    since: float,
+    fact_ns: int,
 ) -> Tally:
     """Count the files of a scope. Reads every row of it.
 
-    Waited for is what lacks its quick hash on a root that is online, has met no problem with it, is not held, and
+    Waited for is what lacks its quick hash on a disk that is there, has met no problem with it, is not held, and
     has not changed since the catalog time `fact_ns`. Written is what was hashed since the Unix time `since`.
     """
     where, values = within(scope)
@@ -106,7 +113,7 @@ def tally(
         "coalesce(sum(problem_lacks = 1), 0), coalesce(sum(iif(waiting, 0, size)), 0) FROM ("
         "SELECT f.size, f.hashed_at, coalesce(f.problem_lacks, 0) AS problem_lacks, "
         "f.lacks & 1 = 1 AND coalesce(f.problem_lacks, 0) & 1 = 0 AND NOT f.held AND f.fact_ns <= ? "
-        f"AND d.root_id IN ({', '.join(str(root_id) for root_id in online) or 'NULL'}) AS waiting "
+        f"AND {within_reach(online, away)} AS waiting "
         "FROM directories AS d JOIN media_files AS f ON f.directory_id = d.id "
         f"WHERE NOT d.gone AND f.missing_since IS NULL AND NOT f.hidden AND ({where}))",
         (int(since), fact_ns, *values),

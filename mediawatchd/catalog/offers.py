@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from mediawatchd.catalog.reach import within_reach
 from mediawatchd.model import ASKED, LIVE, PHASH, PROBE, QUICK_HASH, WALKED, Stamp, Task
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Collection
+
+    from mediawatchd.model import Away
 
 # Each kind has a partial index of the rows that lack it, in the order of the queue. A probe waits for the quick hash,
 # and what is wanted of a video waits for both.
@@ -29,11 +33,13 @@ class Cursor(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Which rows may be offered: at most `limit`, of roots that are `online`, of no `saturated` file system."""
+    """Which rows may be offered: at most `limit`, of roots that are `online` and of no file system
+    that is `away` or `saturated`."""
 
     online: frozenset[int]
     saturated: frozenset[int]
     limit: int
+    away: Collection[Away] = ()
 
 
 START = Cursor()
@@ -49,7 +55,7 @@ def due(
         f"f.media_type, {'f.wanted' if kind == PHASH else 'f.lacks'}, d.root_id, d.filesystem_id, f.due_ns "
         f"FROM media_files AS f INDEXED BY {_INDEX[kind]} JOIN directories AS d ON d.id = f.directory_id "
         f"WHERE {_LACKING[kind]} AND f.priority = ? AND f.due_ns <= ? AND (f.due_ns, f.id) > (?, ?) "
-        f"AND d.root_id IN ({_list(wanted.online)}) "
+        f"AND {within_reach(wanted.online, wanted.away)} "
         f"AND coalesce(d.filesystem_id, 0) NOT IN ({_list(wanted.saturated or NONE)}) "
         "ORDER BY f.due_ns, f.id LIMIT ?",
         (priority, now_ns, *after, wanted.limit),

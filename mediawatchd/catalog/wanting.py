@@ -10,14 +10,16 @@ from array import array
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog.jobs import Tally, covers, within
+from mediawatchd.catalog.reach import within_reach
 from mediawatchd.catalog.rows import file_by_id
 from mediawatchd.model import ASKED, PROBE, QUICK_HASH
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from mediawatchd.catalog.transaction import Transaction
+    from mediawatchd.model import Away
 
 _VIDEOS = (
     "FROM directories AS d JOIN media_files AS f ON f.directory_id = d.id "
@@ -103,11 +105,17 @@ def let_go(tx: Transaction, file_ids: Sequence[int], *, ended: int | None = None
 
 
 def tally(
-    connection: sqlite3.Connection, scope: Sequence[bytes], online: frozenset[int], *, since: float, fact_ns: int
+    connection: sqlite3.Connection,
+    scope: Sequence[bytes],
+    online: frozenset[int],
+    away: Collection[Away] = (),
+    *,
+    since: float,
+    fact_ns: int,
 ) -> Tally:
     """Count the videos of a scope. Reads every row of it.
 
-    Waited for is what is wanted on a root that is online, has met no problem, is not held, and has not changed since
+    Waited for is what is wanted on a disk that is there, has met no problem, is not held, and has not changed since
     the catalog time `fact_ns`. Written is what was hashed after the Unix time `since`.
     """
     where, values = within(scope)
@@ -117,7 +125,7 @@ def tally(
         "coalesce(sum(NOT waiting AND problem IS NOT NULL), 0), coalesce(sum(iif(waiting, 0, size)), 0) FROM ("
         "SELECT f.size, f.problem, g.hashed_at, "
         "f.wanted <> 0 AND f.problem IS NULL AND NOT f.held AND f.fact_ns <= ? "
-        f"AND d.root_id IN ({', '.join(map(str, online)) or 'NULL'}) AS waiting {_VIDEOS} AND ({where}))",
+        f"AND {within_reach(online, away)} AS waiting {_VIDEOS} AND ({where}))",
         (since, fact_ns, *values),
     ).fetchone()
     return Tally._make(row)

@@ -126,7 +126,7 @@ class Sync:
     def _wait_for_rows(self, until_ns: int, left: Callable[[], float], is_paused: Callable[[], bool]) -> None:
         while True:
             with self._database.reader() as connection:
-                work = open_work(connection, self._online(), until_ns)
+                work = open_work(connection, self._online(), until_ns, self._roots.away())
             if not work:
                 return
             if self._stopping:
@@ -141,7 +141,7 @@ class Sync:
     def _answer(self, until_ns: int) -> dict[str, Any]:
         statuses = self._roots.statuses()
         with self._database.reader() as connection:
-            again = unsettled(connection, self._online(), until_ns)
+            again = unsettled(connection, self._online(), until_ns, self._roots.away())
             totals = self._roots.totals(connection)
         return {
             "synced": True,

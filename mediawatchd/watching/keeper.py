@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.clock import CatalogClock
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.writer import Writer
+    from mediawatchd.model import Away
     from mediawatchd.telemetry.durations import Durations
     from mediawatchd.telemetry.heartbeat import Heartbeat
     from mediawatchd.watching.mounts import Mount, Mounts
@@ -91,6 +92,7 @@ class Keeper:
         heart: Heartbeat,
         is_paused: Callable[[], bool],
         state_changed: Callable[[bytes, str], None],
+        away_changed: Callable[[], None],
         durations: Durations,
     ) -> None:
         self.root_id = root_id
@@ -106,6 +108,7 @@ class Keeper:
         self.heart = heart
         self._is_paused = is_paused
         self._state_changed = state_changed
+        self._away_changed = away_changed
         self._places = Places(reporting=self._reporting)
         self._unreadable = Unreadable(root=path)
         self._visitor = Visitor(
@@ -118,6 +121,7 @@ class Keeper:
             settle_ns=round(pace.settle_seconds * SECOND),
             durations=durations,
             unreadable=self._unreadable,
+            away_changed=away_changed,
         )
         self._thread = threading.Thread(target=self._run, name=f"root-{root_id}", daemon=True)
         self._walker = Walker(
@@ -245,6 +249,10 @@ class Keeper:
         with self._changed:
             return self._is_checked_locked()
 
+    def away(self) -> frozenset[Away]:
+        """Which disks are not mounted below the root, as far as it was looked at since the last change."""
+        return self._visitor.away
+
     def is_walking(self) -> bool:
         """Whether a walk other than a hinted one is under way, or about to begin."""
         request = self._walker.request
@@ -353,6 +361,8 @@ class Keeper:
         table = self._mounts.current()
         self._generation = self._visitor.mounts = table.generation
         self._places.use(table)
+        if disturbed:
+            self._visitor.forget_away()
         was = self._verdict
         row = roots.root(self._connection, self.root_id)
         verdict = judge(self._connection, self._reporting, self._places, row, accepting=accepting)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog import known
@@ -93,10 +94,9 @@ class Lookout:
                 self._check_root()  # a bad directory, or a bad disk: the look at the root itself tells which
             return
         try:
-            for directory in self._visitor.names(connection, fd, path, names):
-                self._ask_for_hinted(directory)
-        except Covered:
-            log.warning("Another file system covers known files path=%s", path)
+            with suppress(Covered):  # whatever was seen there says nothing of what is known
+                for directory in self._visitor.names(connection, fd, path, names):
+                    self._ask_for_hinted(directory)
         finally:
             os.close(fd)
 

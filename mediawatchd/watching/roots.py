@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.transaction import Look, Transaction
     from mediawatchd.catalog.writer import Writer
+    from mediawatchd.model import Away
     from mediawatchd.telemetry.heartbeat import Heartbeats
     from mediawatchd.watching.mounts import Mounts, Table
     from mediawatchd.watching.observer import WatchState
@@ -98,6 +99,7 @@ class Roots:
                 heart=self._heartbeats.register(f"root-{root_id}", tolerated=True),
                 is_paused=self._is_paused,
                 state_changed=self._state_changed,
+                away_changed=self._changed,
                 durations=self._durations,
             )
             for path, root_id in ids.items()
@@ -132,6 +134,10 @@ class Roots:
 
     def online(self) -> frozenset[int]:
         return self._online
+
+    def away(self) -> frozenset[Away]:
+        """Which disks below the roots are not mounted now, as far as somebody has looked since the last change."""
+        return frozenset(away for keeper in self._all() for away in keeper.away())
 
     def within_reach(self) -> frozenset[int]:
         """The roots that are online, or may be: after a start, and a reload, nobody has looked yet."""

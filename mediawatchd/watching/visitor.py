@@ -6,6 +6,7 @@ means is decided by the writer. Links are never followed, and nothing but direct
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import sys
@@ -14,12 +15,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.catalog import known
-from mediawatchd.model import LIVE, WALKED, Found, Report, Stamp, stamp_of
+from mediawatchd.model import LIVE, WALKED, Away, Found, Report, Stamp, stamp_of
 from mediawatchd.watching.moves import Sight, directory_moves, with_formers
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mediawatchd.catalog.clock import CatalogClock
     from mediawatchd.catalog.known import KnownDirectory
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from mediawatchd.watching.reporting import Reporting
     from mediawatchd.watching.rules import Rules
     from mediawatchd.watching.unreadable import Unreadable
+
+log = logging.getLogger(__name__)
 
 REPORTED = 1_000
 """Files in one report at most, so that the writer's batches stay small."""
@@ -65,7 +68,7 @@ class _Listing(NamedTuple):
 
 class Visitor:
     """One root's eyes. `settle_ns` is the settle time of a file that was seen closed; `durations` counts how long the
-    disk took to show a directory."""
+    disk took to show a directory; `away_changed` is called when `away` has."""
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Visitor:
         settle_ns: int,
         durations: Durations,
         unreadable: Unreadable,
+        away_changed: Callable[[], None],
     ) -> None:
         self._root_id = root_id
         self._root = root
@@ -89,6 +93,9 @@ class Visitor:
         self._settle_ns = settle_ns
         self._durations = durations
         self.unreadable = unreadable
+        self._away_changed = away_changed
+        self.away: frozenset[Away] = frozenset()
+        """The disks that were met as not mounted; replaced, never changed, so any thread may read it."""
         self.mounts = 0
         """The generation of the mount table that holds now; the keeper sets it before each visit."""
 
@@ -111,7 +118,11 @@ class Visitor:
             if not self._rules.ignored(relative + named[0], True)
         }
         children = self._children(sight, visible)
-        gone = tuple(child for child in children if child not in listing.directories)
+        gone = tuple(
+            child
+            for child, known_child in children.items()
+            if child not in listing.directories and not self._is_away(sight, known_child)
+        )
         familiar = row is not None and (row.filesystem_id, row.inode, row.absent_ns) == (*sight.place, None)
         if listing.found or gone or not (familiar or listing.is_reported):
             self._report(sight, WALKED, listing.found, (), gone)
@@ -141,9 +152,12 @@ class Visitor:
             child = path + name + b"/"
             if status is not None and is_directory and not self._rules.ignored(relative + name, True):
                 directories[child] = (name, status.st_ino)
+            was = None
+            if not is_directory and (status is not None or (sight.row is not None and sight.row.is_parent)):
+                was = known.directory(connection, child)
             # What is not there is told although nothing is known of it: what was seen of it a moment ago may still be
             # on its way to the catalog.
-            if status is None or (not is_directory and known.directory(connection, child) is not None):
+            if (status is None and was is None) or (was is not None and not self._is_away(sight, was)):
                 gone.append(child)
             media_type = self._rules.media_file(relative, name)
             if media_type is None:
@@ -163,13 +177,31 @@ class Visitor:
     def _sight(self, connection: sqlite3.Connection, fd: int, path: bytes, row: KnownDirectory | None) -> Sight:
         at_ns = self._clock.now_ns()
         place = self._places.place(fd, os.fstat(fd))
-        if (
-            row is not None
-            and row.filesystem_id not in {None, place.filesystem_id}
-            and known.holds_files(connection, path, row.filesystem_id)
-        ):
+        sight = Sight(connection, self._root_id, fd, path, row, place, at_ns)
+        if row is not None and self._is_away(sight, row):
             raise Covered(path)
-        return Sight(connection, self._root_id, fd, path, row, place, at_ns)
+        return sight
+
+    def forget_away(self) -> None:
+        """The mounts have changed: what is away will be met again, and the rest may be looked at."""
+        if self.away:
+            self.away = frozenset()
+            self._away_changed()
+
+    def _is_away(self, sight: Sight, row: KnownDirectory) -> bool:
+        """Whether a directory in sight, or that of the sight itself, is known from another disk, with files."""
+        if row.filesystem_id in {None, sight.place.filesystem_id}:
+            return False
+        assert row.filesystem_id is not None
+        if not known.holds_files(sight.connection, row.path, row.filesystem_id):
+            return False
+        if not any(row.path.startswith(path) and row.filesystem_id == disk for path, disk in self.away):
+            log.warning(
+                "Another file system, or none, is where files are known: they stay as they are path=%s", row.path
+            )
+            self.away |= {Away(row.path, row.filesystem_id)}
+            self._away_changed()
+        return True
 
     def _list(self, sight: Sight) -> _Listing:
         known_files: known.Stamps | None = {}

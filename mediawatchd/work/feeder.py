@@ -17,11 +17,12 @@ from mediawatchd.model import MAX_INTEGER, SECOND
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from mediawatchd.catalog.clock import CatalogClock
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.offers import Cursor
+    from mediawatchd.model import Away
     from mediawatchd.telemetry.heartbeat import Heartbeat
     from mediawatchd.work.queue import WorkQueue
 
@@ -62,11 +63,13 @@ class Feeder:
         queues: Mapping[int, WorkQueue],
         online: Callable[[], frozenset[int]],
         heart: Heartbeat,
+        away: Callable[[], Collection[Away]] = tuple,
     ) -> None:
         self._database = database
         self._clock = clock
         self._queues = queues
         self._online = online
+        self._away = away
         self._heart = heart
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
         self._passes: dict[tuple[int, int], _Pass] = defaultdict(_Pass)
@@ -103,7 +106,7 @@ class Feeder:
 
     def _fill(self, kind: int, queue: WorkQueue, now_ns: int) -> int | None:
         """Fill a queue; returns when it is to be filled again even if nothing happens until then."""
-        online = self._online()
+        online, away = self._online(), self._away()
         again_ns = []
         with self._database.reader() as connection:
             for priority in offers.PRIORITIES:
@@ -113,7 +116,7 @@ class Feeder:
                 while (room := queue.room()) >= min(FEWEST, most):
                     saturated = queue.saturated()
                     if not (saturated and reading.searched):
-                        wanted = offers.Wanted(online, saturated, min(room, most))
+                        wanted = offers.Wanted(online, saturated, min(room, most), away)
                         if self._read(connection, kind, priority, wanted, now_ns=now_ns):
                             continue
                         if not saturated and reading.wakes == self._wakes:

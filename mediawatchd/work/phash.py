@@ -21,13 +21,13 @@ from mediawatchd.work.jobs import JobFailed
 if TYPE_CHECKING:
     import sqlite3
     from array import array
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.jobs import JobRow, Tally
     from mediawatchd.catalog.transaction import Policy, Transaction
     from mediawatchd.catalog.writer import Writer
-    from mediawatchd.model import Task
+    from mediawatchd.model import Away, Task
 
 AT_ONCE = 1_000
 """Rows in one piece: 60 ms of the writer's time."""
@@ -45,6 +45,7 @@ class PhashRun:
         writer: Writer,
         policy: Callable[[], Policy],
         within_reach: Callable[[], frozenset[int]],
+        away: Callable[[], Collection[Away]] = tuple,
         withdraw: Callable[[Callable[[Task], bool]], None],
         current_file: Callable[[], bytes | None],
     ) -> None:
@@ -54,24 +55,24 @@ class PhashRun:
         self._writer = writer
         self._policy = policy
         self._within_reach = within_reach
+        self._away = away
         self._withdraw = withdraw
         self._current_file = current_file
 
     def begin(self) -> str | None:
         """Ask for everything in the scope that is not finished; forced, for everything that the job itself has not."""
         row = self._row
-        away = self._away()
+        unreached = self._unreached()
         since = (math.inf if row.state == "queued" else row.started) if row.force else None
         with self._database.reader() as connection:
             ids = wanting.unfinished(connection, row.scope, self._policy().phash, since=since)
         _in_pieces(self._writer, ids, lambda tx, some: wanting.ask(tx, some, again=row.force), self._cancelled)
-        return away
+        return unreached
 
     def tally(self, connection: sqlite3.Connection, fact_ns: int) -> Tally:
         """Count the videos of the scope."""
-        return wanting.tally(
-            connection, self._row.scope, self._within_reach(), since=self._row.started, fact_ns=fact_ns
-        )
+        reached, away = self._within_reach(), self._away()
+        return wanting.tally(connection, self._row.scope, reached, away, since=self._row.started, fact_ns=fact_ns)
 
     def current_file(self) -> bytes | None:
         """A video that is being decoded."""
@@ -92,7 +93,7 @@ class PhashRun:
             if self._cancelled.is_set():
                 self.cancel()
 
-    def _away(self) -> str | None:
+    def _unreached(self) -> str | None:
         """Which roots of the scope are not there. Raises JobFailed when all are."""
         with self._database.reader() as connection:
             roots = [root for root in load_roots(connection).values() if root.configured]

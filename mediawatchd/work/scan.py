@@ -11,11 +11,12 @@ from mediawatchd.work.jobs import POLL_SECONDS, JobFailed
 if TYPE_CHECKING:
     import sqlite3
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.jobs import JobRow, Scope
     from mediawatchd.catalog.writer import Writer
+    from mediawatchd.model import Away
 
 
 class Walked(Protocol):
@@ -45,6 +46,7 @@ class Scan:
         database: Database,
         writer: Writer,
         within_reach: Callable[[], frozenset[int]],
+        away: Callable[[], Collection[Away]] = tuple,
         walk: Callable[[Scope, Callable[[], bool]], Sequence[Walk]],
         current_file: Callable[[], bytes | None],
     ) -> None:
@@ -53,6 +55,7 @@ class Scan:
         self._database = database
         self._writer = writer
         self._within_reach = within_reach
+        self._away = away
         self._walk = walk
         self._current_file = current_file
         self._walks: Sequence[Walk] = ()
@@ -76,7 +79,8 @@ class Scan:
 
     def tally(self, connection: sqlite3.Connection, fact_ns: int) -> rows.Tally:
         """Count the files of the scope."""
-        return rows.tally(connection, self._row.scope, self._within_reach(), since=self._row.started, fact_ns=fact_ns)
+        reached, away = self._within_reach(), self._away()
+        return rows.tally(connection, self._row.scope, reached, away, since=self._row.started, fact_ns=fact_ns)
 
     def current_file(self) -> bytes | None:
         """The folder that is walked, or the file that is read."""

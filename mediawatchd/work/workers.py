@@ -18,12 +18,12 @@ from mediawatchd.work.hashers import Hashers
 from mediawatchd.work.queue import WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.writer import Writer
     from mediawatchd.config import Hashing
-    from mediawatchd.model import Outcome, Task
+    from mediawatchd.model import Away, Outcome, Task
     from mediawatchd.telemetry.heartbeat import Heartbeats
 
 HASH_CAPACITY = 4_000
@@ -43,6 +43,7 @@ class Workers:
         writer: Writer,
         online: Callable[[], frozenset[int]],
         heartbeats: Heartbeats,
+        away: Callable[[], Collection[Away]] = tuple,
     ) -> None:
         self._heartbeats = heartbeats
         hashing = WorkQueue(capacity=HASH_CAPACITY, busy_limit=max(1, settings.workers - 1))
@@ -78,7 +79,12 @@ class Workers:
             queues={PROBE: probing, PHASH: phashing}, pool=pool, deliver=deliver, heart=self._hearts[-2]
         )
         self._feeder = Feeder(
-            database=database, clock=database.clock, queues=self.queues, online=online, heart=self._hearts[-1]
+            database=database,
+            clock=database.clock,
+            queues=self.queues,
+            online=online,
+            away=away,
+            heart=self._hearts[-1],
         )
 
     def start(self) -> None:

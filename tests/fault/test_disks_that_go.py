@@ -293,6 +293,41 @@ def test_a_disk_below_a_root_goes_and_the_rest_goes_on(tmp_path: Path) -> None:
             agrees(daemon, root)
 
 
+@pytest.mark.parametrize("point", ["stays", "goes"])
+def test_what_was_not_hashed_yet_on_a_disk_that_goes_holds_nothing_up(point: str, tmp_path: Path) -> None:
+    root = tmp_path / "media"
+    tree({"a.mkv": b"of the root"}).under(root)
+    with disk(tmp_path / "drive.image", root / "drive") as drive:
+        tree(FILMS).under(drive.place)
+        with running(tmp_path / "daemon", root) as daemon:
+            daemon.sync()
+            daemon.post("/api/pause")
+            late = drive.place / "films/old/late.mkv"
+            late.write_bytes(b"late")
+            wait_until(lambda: os.fsencode(late) in daemon.present(), within=SOON)
+            drive.unmount()
+            if point == "goes":  # as what mounts plugged-in disks for a desktop does
+                drive.place.rmdir()
+            before, read = below(drive.place, daemon.rows()), hashed(daemon)
+            daemon.post("/api/resume")
+            (root / "b.mkv").write_bytes(b"of the root as well")
+            daemon.sync(walk=True)
+            assert below(drive.place, daemon.rows()) == before
+            assert hashed(daemon) == read + 1
+            assert scanned(daemon, root) == "done"
+            assert daemon.said().count("files are known") == 1, "it is looked for again and again"
+            drive.mount()
+            daemon.sync()
+            agrees(daemon, root)
+            assert hashed(daemon) == read + 2
+
+
+def scanned(daemon: Running, root: Path) -> str:
+    """How a scan of a root ends."""
+    job = daemon.post("/api/scan", {"scan_dirs": [str(root)]})["job"]
+    return str(daemon.get(f"/api/jobs/{job}/wait", {"timeout": SOON})["state"])
+
+
 def test_a_disk_that_is_mounted_at_another_place_brings_its_rows_along(tmp_path: Path) -> None:
     root = tmp_path / "media"
     tree({"a.mkv": b"a"}).under(root)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mediawatchd.catalog import offers
 from mediawatchd.catalog.offers import Cursor
-from mediawatchd.model import ASKED, LIVE, PROBE, QUICK_HASH, SECOND, WALKED, Failed, Problem, Task
+from mediawatchd.model import ASKED, LIVE, PROBE, QUICK_HASH, SECOND, WALKED, Away, Failed, Place, Problem, Task
 from tests.catalogs import file, inode_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,15 @@ def test_a_task_says_all_that_a_worker_needs(catalog: Catalog) -> None:
     row = catalog.row(b"\xff/a.mkv")
     tasks, _ = due(catalog, priority=WALKED)
     assert tasks == [Task(row.id, b"/media/\xff/a.mkv", row.stamp, "video", row.lacks, 1, catalog.disk, WALKED)]
+
+
+def test_what_lies_on_a_disk_that_is_away_is_not_offered(catalog: Catalog) -> None:
+    usb = catalog.filesystem("usb")
+    catalog.look(b"drive/", file(b"here.mkv"))
+    catalog.look(b"drive/usb/", file(b"away.mkv"), place=Place(usb, 3))
+    wanted = offers.Wanted(frozenset([1]), frozenset(), 100, [Away(b"/media/drive/", usb)])
+    tasks, _ = offers.due(catalog.connection, QUICK_HASH, LIVE, wanted, after=Cursor(), now_ns=1_000 * SECOND)
+    assert [task.path for task in tasks] == [b"/media/drive/here.mkv"]
 
 
 def test_what_is_not_ripe_is_not_offered(catalog: Catalog) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mediawatchd.catalog.open_work import OpenWork, open_work, unsettled
-from mediawatchd.model import PROBE, QUICK_HASH, SECOND, Failed, Place, Problem
+from mediawatchd.model import PROBE, QUICK_HASH, SECOND, Away, Failed, Place, Problem
 from tests.catalogs import file
 
 if TYPE_CHECKING:
@@ -58,6 +58,17 @@ def test_a_root_that_is_not_online_is_not_waited_for(catalog: Catalog) -> None:
     assert still_open(catalog, online=frozenset()) == NOTHING
     assert still_open(catalog, online=frozenset({2})) == NOTHING
     assert unsettled(catalog.connection, frozenset(), 0) == []
+
+
+def test_a_disk_that_is_away_is_not_waited_for(catalog: Catalog) -> None:
+    there = Place(catalog.filesystem("usb"), 70)
+    catalog.look(b"drive/", file(b"a.mkv"), place=there)
+    catalog.look(b"drive/", file(b"a.mkv", 5), place=there)
+    where = Away(b"/media/drive/", there.filesystem_id)
+    others = [where._replace(filesystem_id=catalog.disk), where._replace(path=b"/media/d/")]
+    for away, expected in [(where, NOTHING), *((other, PENDING) for other in others)]:
+        assert open_work(catalog.connection, frozenset({1}), 1_000 * SECOND, [away]) == expected
+        assert bool(unsettled(catalog.connection, frozenset({1}), 0, [away])) == (expected == PENDING)
 
 
 @pytest.mark.parametrize("final", [True, False])
