@@ -70,6 +70,8 @@ ASKED = 2
 MAX_INTEGER = (1 << 63) - 1
 SECOND = 1_000_000_000
 """Nanoseconds in a second; times inside the daemon are integers of nanoseconds."""
+SANE_TIME = 1_704_067_200.0
+"""The year 2024: a clock that shows less was never set."""
 
 
 class Stamp(NamedTuple):

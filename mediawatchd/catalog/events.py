@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mediawatchd.catalog.browse import ROWS_AT_ONCE, path_fields
 from mediawatchd.catalog.directories import below
-from mediawatchd.model import MAX_INTEGER, Event
+from mediawatchd.model import MAX_INTEGER, SANE_TIME, Event
 
 if TYPE_CHECKING:
     import sqlite3
@@ -133,5 +133,11 @@ def _folders_above(path: bytes) -> list[bytes]:
 
 
 def forget_before(tx: Transaction, time: float) -> None:
-    """Delete the history before a Unix time; on the writer's thread."""
-    tx.connection.execute("DELETE FROM history WHERE time < ?", (time,))
+    """Delete the history before a Unix time; on the writer's thread.
+
+    What was told while the clock was not set is as old as what was told around it.
+    """
+    tx.connection.execute(
+        "DELETE FROM history WHERE seq <= (SELECT max(seq) FROM history WHERE time >= ? AND time < ?)",
+        (SANE_TIME, time),
+    )

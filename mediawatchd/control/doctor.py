@@ -17,6 +17,7 @@ from mediawatchd.catalog.directories import below
 from mediawatchd.control import findings
 from mediawatchd.control.findings import LEVELS, Finding
 from mediawatchd.hashing import selftest
+from mediawatchd.model import SANE_TIME
 from mediawatchd.paths import printable, shell_word
 from mediawatchd.watching.unreadable import unreadable_text
 
@@ -35,8 +36,6 @@ DISK_SECONDS = 5.0
 LEAST_FREE_BYTES = 64 << 20
 LARGE_WAL_BYTES = 256 << 20
 CLOCK_SECONDS = 60.0
-SANE_TIME = 1_704_067_200.0
-"""The year 2024: a clock that shows less was never set."""
 RESTART = "sudo systemctl restart mediawatchd"
 
 

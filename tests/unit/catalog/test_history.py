@@ -7,8 +7,8 @@ from contextlib import nullcontext
 import pytest
 
 from mediawatchd.catalog import missing
-from mediawatchd.catalog.events import MOST_NAMES, Period, history, stream
-from mediawatchd.model import LIVE, QUICK_HASH, WALKED, Failed, Problem
+from mediawatchd.catalog.events import MOST_NAMES, Period, forget_before, history, stream
+from mediawatchd.model import LIVE, QUICK_HASH, SANE_TIME, WALKED, Failed, Problem
 from tests.catalogs import WALL, Catalog, file
 
 
@@ -32,6 +32,22 @@ def told(catalog: Catalog, path: bytes | None = None, **period: object) -> list[
         return None if text is None else text.removeprefix("/media/")
 
     return [(event["event"], short(event["from"]), short(event["path"]), event["detail"]) for event in events]
+
+
+def test_what_was_told_before_the_clock_was_set_is_forgotten_with_what_was_told_around_it(catalog: Catalog) -> None:
+    """The first look at the clock after it was set forgot all of it: 56 years old."""
+    times = [SANE_TIME, SANE_TIME + 1, 60.0, 61.0, SANE_TIME + 100, SANE_TIME + 200]
+    for seq, when in enumerate(times, start=1):
+        catalog.connection.execute("INSERT INTO history (seq, time, event) VALUES (?, ?, 'added')", (seq, when))
+
+    def left(before: float) -> list[int]:
+        catalog.run(lambda tx: forget_before(tx, before))
+        return [seq for (seq,) in catalog.connection.execute("SELECT seq FROM history ORDER BY seq")]
+
+    assert left(SANE_TIME) == [1, 2, 3, 4, 5, 6]
+    assert left(SANE_TIME + 50) == [3, 4, 5, 6]
+    assert left(SANE_TIME + 150) == [6]
+    assert left(SANE_TIME + 1000) == []
 
 
 def put(catalog: Catalog, *events: tuple[str, bytes | None, bytes]) -> None:

@@ -118,6 +118,20 @@ def test_version_without_a_daemon(daemon: FakeDaemon, run: Callable[..., Outcome
     assert json.loads(run("--json", "version", "--socket", "/nowhere/s").out)["mediawatchd"] is None
 
 
+def test_folders_that_cannot_be_read_and_changes_that_no_event_tells_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    bad = {"path": "/srv/films/bad\x1b", "path_b64": None, "reason": "EIO", "since": 60, "next_attempt": 100_030.0}
+    root = FINE | {"unreadable_directories": 3, "unreadable": [bad, bad], "events_reliable": False}
+    root |= {"next_walk": 100_600.0}
+    lines = status.page({"roots": [root]}, Screen(io.StringIO(), environment={}), now_seconds=100_000.0)
+    assert "    3 folders cannot be read: /srv/films/bad\\x1b: EIO" in lines
+    assert "    since 1970-01-01 00:01:00, walked again in 30 s" in lines
+    assert "    changes made on other machines are found by the next walk, in 10 min" in lines
+    lines = status.page({"roots": [FINE]}, Screen(io.StringIO(), environment={}), now_seconds=100_000.0)
+    assert not any("other machines" in line or "cannot be read" in line for line in lines)
+
+
 def test_since_when_and_what_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()

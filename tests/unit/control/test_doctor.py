@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -151,6 +152,13 @@ def test_a_watch_that_fails_and_files_that_are_held(bench: Bench) -> None:
         ("warning", f"If they are really gone: mediawatchctl confirm-missing {os.fsdecode(bench.root[:-1])}"),
         ("warning", "sudo sysctl x=1"),
     ]
+
+
+def test_a_folder_that_cannot_be_read(bench: Bench) -> None:
+    bench.parts.keeper(bench.root)._unreadable.failed(bench.root + b"bad/", OSError(errno.EIO, "Input/output error"))
+    level, text, fix = bench.one("root")
+    assert (level, fix.split(" ", 1)[0]) == ("warning", "Check")
+    assert text.endswith("media/bad cannot be read: Input/output error")
 
 
 def test_the_watcher(bench: Bench) -> None:

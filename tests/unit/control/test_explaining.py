@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from datetime import datetime
@@ -75,6 +76,22 @@ def test_queued(bench: Bench) -> None:
     told = bench.explain()
     assert (told["state"], told["why"]) == ("queued", "It waits for a worker.")
     assert (told["path"], told["filename"]) == (os.fsdecode(bench.path), "a.mkv")
+
+
+def test_what_lies_in_a_folder_that_cannot_be_read(bench: Bench) -> None:
+    tree({"bad/c.mkv": size(5), "bad/below/d.mkv": size(6)}).under(bench.root)
+    bench.parts.walk(bench.root)
+    unreadable = bench.parts.keeper(bench.root)._unreadable
+    unreadable.failed(bench.root + b"bad/", OSError(errno.EIO, "Input/output error"))
+    for path in (b"bad/c.mkv", b"bad/below/d.mkv", b"bad", b"bad/below"):
+        told = bench.explain(bench.root + path)
+        assert told["state"] == "unreadable"
+        assert told["why"].endswith("media/bad could not be read: Input/output error. What is known stays as it is.")
+        assert 0 < (datetime.fromisoformat(told["next_at"]) - datetime.fromisoformat(told["since"])).seconds <= 61
+    assert bench.explain()["state"] == "queued"
+    # Where too many could not be named, the root stands for them, and not for everything else in it.
+    unreadable.failed(bench.root, OSError(errno.EIO, "Input/output error"))
+    assert bench.explain()["state"] == "queued"
 
 
 def test_settling_says_how_long(bench: Bench) -> None:
