@@ -110,6 +110,34 @@ def test_nothing_is_missed_when_the_queue_of_events_overflows(tmp_path: Path) ->
         assert metric(daemon, f'mediawatchd_watch_lost_total{{reason="overflow",root="{root}"}}') > 0
 
 
+def test_a_flood_that_nobody_takes_becomes_one_walk(tmp_path: Path) -> None:
+    """17,400 events in more folders than the watcher keeps by name, instead of 300,000, while the daemon stands still
+    and its workers are paused. Most are of no media, which costs the workers nothing afterwards."""
+    root = tmp_path / "media"
+    folders = [root / f"{number % 5}" / f"{number}" for number in range(5_800)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    with running(tmp_path / "daemon", root) as daemon:
+        daemon.sync()
+        lost = f'mediawatchd_watch_lost_total{{reason="too_many_hints",root="{root}"}}'
+        assert metric(daemon, lost) == 0
+        daemon.post("/api/pause")
+        assert daemon.process is not None
+        os.kill(daemon.process.pid, signal.SIGSTOP)
+        try:
+            for number, folder in enumerate(folders):
+                for name in ("a.nfo", "b.nfo", "c.nfo" if number % 10 else "c.mp3"):
+                    (folder / name).write_bytes(b"%d" % number)
+        finally:
+            os.kill(daemon.process.pid, signal.SIGCONT)
+        wait_until(lambda: metric(daemon, lost) > 0, within=60)
+        daemon.post("/api/resume")
+        daemon.sync()
+        assert differences(daemon, [os.fsencode(root)]) == []
+        assert len(daemon.present()) == 580
+        assert metric(daemon, 'mediawatchd_files_processed_total{result="hashed"}') == 580
+
+
 def test_nothing_is_missed_when_the_watcher_is_killed(lib: Library) -> None:
     folder = lib.folder("killed")
     fill(folder, folders=10, files=1)

@@ -227,7 +227,7 @@ def test_a_directory_renamed_onto_a_remembered_path(lib: Library) -> None:
 
 
 def test_a_new_file_with_the_inode_of_a_deleted_one_is_no_move(lib: Library) -> None:
-    """ext4 gives an inode out again at once; where it does not, there is nothing to be mistaken."""
+    """Made anew until an inode came again, which ext4 and tmpfs give out at once."""
     folder = lib.folder("reused")
     fill(folder, *(f"{number}.mkv" for number in range(20)))
     lib.sync()
@@ -236,11 +236,17 @@ def test_a_new_file_with_the_inode_of_a_deleted_one_is_no_move(lib: Library) -> 
     lib.daemon.kill()
     for path in list(folder.iterdir()):
         path.unlink()
-    fill(folder, *(f"{number}.mp4" for number in range(20)))
-    reused = {path.stat().st_ino for path in folder.iterdir()} & inodes
+    made = 0
+    while not inodes & {path.stat().st_ino for path in folder.iterdir()}:
+        if made == 2_000:
+            pytest.skip("needs a file system that gives an inode out again")
+        fill(folder, *(f"{number}.mp4" for number in range(made, made + 20)))
+        made += 20
     lib.daemon.start()
     lib.sync()
-    assert set(lib.ids(folder).values()).isdisjoint(ids.values()), f"{len(reused)} inodes came again"
+    assert len(lib.ids(folder)) == made
+    assert set(lib.ids(folder).values()).isdisjoint(ids.values())
+    assert lib.events(folder, "moved") == []
 
 
 def test_what_was_moved_out_is_no_longer_ours(lib: Library) -> None:
