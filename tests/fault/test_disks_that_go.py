@@ -347,6 +347,29 @@ def test_a_disk_that_is_mounted_at_another_place_brings_its_rows_along(tmp_path:
             drive.unmount(place=elsewhere)
 
 
+def test_a_disk_that_comes_to_another_root_brings_its_rows_along(tmp_path: Path, usb: Disk) -> None:
+    root = tmp_path / "media"
+    tree({"a.mkv": b"of the root"}).under(root)
+    with running(tmp_path / "daemon", root, usb.place) as daemon:
+        daemon.sync()
+        before, read = ids_of(daemon, usb.place), hashed(daemon)
+        usb.unmount()
+        wait_until_it_is("offline", daemon, usb.place)
+        usb.mount(elsewhere := root / "usb")
+        daemon.sync(walk=True)
+        assert ids_of(daemon, elsewhere) == before
+        assert ids_of(daemon, usb.place) == {}
+        assert hashed(daemon) == read
+        usb.unmount(place=elsewhere)
+        usb.mount()
+        wait_until_it_is("online", daemon, usb.place)
+        daemon.sync(walk=True)
+        assert ids_of(daemon, usb.place) == before
+        assert ids_of(daemon, elsewhere) == {}
+        assert hashed(daemon) == read
+        agrees(daemon, root, usb.place)
+
+
 @contextmanager
 def stopped(daemon: Running) -> Iterator[None]:
     """It stands still; the kernel has seen to that."""
