@@ -56,6 +56,7 @@ class Changer:
         self.crossings: list[Crossing] = []
         self.log: list[str] = []
         self.done: Counter[str] = Counter()
+        """How often each kind of change was made."""
         self._changes: list[tuple[int, Callable[[], object]]] = [
             (14, self.create),
             (5, self.write_slowly),
@@ -93,7 +94,7 @@ class Changer:
         """
         for download in list(self._downloads):
             if self.random.random() < 0.5:
-                self._try(lambda download=download: self._go_on(download))
+                self._try(lambda download=download: self._go_on(download), "go on writing")
         count = sum(1 for root in self.roots for _ in self._files_below(root))
         weights, changes = zip(*self._changes, strict=True)
         change = self.random.choices(changes, weights)[0]
@@ -103,7 +104,7 @@ class Changer:
             self._try(self.delete_tree)
         self._try(change)
 
-    def _try(self, change: Callable[[], None]) -> None:
+    def _try(self, change: Callable[[], None], kind: str | None = None) -> None:
         before = len(self.log)
         try:
             change()
@@ -112,7 +113,7 @@ class Changer:
                 self.log[-1] += f" failed: {type(error).__name__} {getattr(error, 'strerror', None)}"
         else:
             if len(self.log) > before:
-                self.done[self.log[-1].partition(" (")[0]] += 1
+                self.done[kind or change.__name__.replace("_", " ")] += 1
 
     def checked(self) -> None:
         """The daemon has seen everything: what was kept in mind for its sake is forgotten."""
@@ -126,7 +127,7 @@ class Changer:
         """Write what is left of those that were begun below a folder: an open file keeps its disk busy."""
         for download in [each for each in self._downloads if each.path.startswith(below)]:
             while download in self._downloads:
-                self._try(lambda download=download: self._go_on(download))
+                self._try(lambda download=download: self._go_on(download), "go on writing")
 
     def create(self) -> None:
         self._write(self._new_path(), self._content())

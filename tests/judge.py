@@ -79,7 +79,9 @@ class Judge:
         copied = self._changer.copied
         if judge_moves:
             yield from self._witness.lost_ids(after, self._hashes, copied)
-            yield from self._witness.lost_crossings(after, self._changer.crossings, self._hashes, copied)
+            yield from self._witness.lost_crossings(
+                after, self._changer.crossings, self._hashes, copied, away=self._changer.away
+            )
         rows = self._rows()
         known = {quick_hash for quick_hash, _ in rows.values()}
         # One that came back and was then taken for the copy of another has become that one.

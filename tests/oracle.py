@@ -297,11 +297,15 @@ class Witness:
         crossings: Iterable[Crossing],
         remembered: Mapping[str, int],
         copied: Collection[str] = (),
+        *,
+        away: Iterable[bytes] = (),
     ) -> list[str]:
         """The same of files that were moved to other disks, where only their content tells.
 
-        Not judged besides: a file at whose paths there was ever another one.
+        Not judged besides: a file at whose paths there was ever another one, and one that came from below `away`, whose
+        row there must stay.
         """
+        away = tuple(away)
         keys: dict[str, set[Key]] = {}
         for crossing in crossings:
             keys.setdefault(crossing.quick_hash, set()).update((crossing.former, crossing.here))
@@ -310,6 +314,8 @@ class Witness:
         lost = []
         for path, seen in after.items():
             if seen.quick_hash not in keys.keys() & single or seen.quick_hash not in was:
+                continue
+            if was[seen.quick_hash].startswith(away):
                 continue
             former = self.before[was[seen.quick_hash]]
             own = keys[seen.quick_hash] | {former.key, seen.key}

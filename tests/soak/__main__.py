@@ -16,6 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import traceback
 from collections import Counter
@@ -23,7 +24,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.oracle import regular_files
+from tests.oracle import quick_hash, regular_files
 from tests.soak.faults import KINDS
 from tests.soak.world import Found, World
 
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
 
     from tests.soak.faults import Kind
 
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 MEMORY_MB = 400
 """What the daemon and all its processes may take together."""
 _IN_NAMESPACE = "MEDIAWATCHD_SOAK_IN_NAMESPACE"
 _TROUBLE = re.compile(r" (ERROR|CRITICAL) |^Traceback|Fatal Python error|^Exception ")
 _EXPECTED = (
-    (re.compile(r"decode process"), "decoders_"),
-    (re.compile(r"no space|disk is full|disk I/O|database or disk is full", re.IGNORECASE), "catalog_disk_full"),
+    (re.compile(r"decode process"), "decoders "),
+    (re.compile(r"no space|disk is full|disk I/O|database or disk is full", re.IGNORECASE), "catalog disk full"),
 )
 """What the daemon may say as an error while a fault of that name is on."""
 
@@ -115,11 +117,11 @@ class Soak:
         kind = self._chance.choices(KINDS, [kind.weight for kind in KINDS])[0]
         if kind.occupies in taken:
             return
-        self._happens(f"{kind.fault.__name__} begins")
+        self._happens(f"{kind.name} begins")
         fault = kind.fault(self.world, self._chance)
         with suppress(StopIteration):
             next(fault)
-            self.faults[kind.fault.__name__] += 1
+            self.faults[kind.name] += 1
             self._open.append((kind, fault))
 
     def _end_one(self) -> None:
@@ -127,7 +129,7 @@ class Soak:
             self._end(*self._chance.choice(self._open))
 
     def _end(self, kind: Kind, fault: Iterator[None]) -> None:
-        self._happens(f"{kind.fault.__name__} ends")
+        self._happens(f"{kind.name} ends")
         self._open.remove((kind, fault))
         next(fault, None)
 
@@ -151,6 +153,9 @@ class Soak:
         world = self.world
         lines = [what, *world.judge.evidence()] if world.daemon.database.exists() else [what]
         (folder / "report.txt").write_text("\n".join(lines), errors="backslashreplace")
+        places = [*world.changer.roots, world.changer.outside]
+        disk = [_shown(file) for place in places for file in sorted(_files(place))]
+        (folder / "disk.txt").write_text("\n".join(disk))
         shutil.copy(world.daemon.log, folder)
         shutil.copy(world.daemon.config, folder)
         with (
@@ -161,14 +166,16 @@ class Soak:
             catalog.backup(copy)
 
     def summary(self) -> str:
-        done = self.world.changer.done
+        done, killed = self.world.changer.done, self.world.machine.killed
         minutes = (time.monotonic() - self._began) / 60
+        total = f"{done.total():,} operations, {self.faults.total()} faults, {killed.total()} SIGKILLs"
         return "\n".join(
             [
-                f"{minutes:.1f} minutes, {self.rounds} rounds, {done.total()} operations",
-                "operations: " + ", ".join(f"{count} {name}" for name, count in sorted(done.items())),
-                "faults made: " + ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items())),
-                "memory of the daemon/of all its processes: " + self._memory(),
+                _counts("operations", done),
+                _counts("faults made", self.faults),
+                _counts("killed", killed),
+                _wrapped("memory of the daemon/of all its processes in MB: " + self._memory()),
+                f"{minutes:.1f} minutes, {self.rounds} rounds, {total}",
             ]
         )
 
@@ -178,8 +185,8 @@ class Soak:
         count = len(self.memory)
         over_time = [self.memory[(count - 1) * tenth // 10] for tenth in range(11)]
         most = [max(values) for values in zip(*self.memory, strict=True)]
-        at = [f"{at.minutes:.0f} min {at.daemon_mb:.0f}/{at.all_mb:.0f}" for at in over_time]
-        return f"{', '.join(at)}, at most {most[1]:.0f}/{most[2]:.0f} MB"
+        at = [f"{at.minutes:.0f}{_UNBROKEN}min{_UNBROKEN}{at.daemon_mb:.0f}/{at.all_mb:.0f}" for at in over_time]
+        return f"{', '.join(at)}, at most {most[1]:.0f}/{most[2]:.0f}"
 
 
 def main() -> int:
@@ -221,6 +228,16 @@ def _run(soak: Soak, arguments: argparse.Namespace, command: str) -> int:
     return 0
 
 
+def _counts(what: str, counts: Counter[str]) -> str:
+    """The most frequent first."""
+    told = [f"{count:,} {name}".replace(" ", _UNBROKEN) for name, count in counts.most_common()]
+    return _wrapped(f"{what}: {', '.join(told) or 'none'}")
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 118, subsequent_indent="    ").replace(_UNBROKEN, " ")
+
+
 def _in_namespace(seed: int) -> int:
     """The same command where its mounts are nobody else's, with the seed that was drawn."""
     command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", "tests.soak", *sys.argv[1:]]
@@ -228,6 +245,18 @@ def _in_namespace(seed: int) -> int:
     while True:
         with suppress(KeyboardInterrupt):  # the child was interrupted too, and says what there is to say
             return child.wait()
+
+
+def _files(root: bytes) -> list[tuple[bytes, os.stat_result]]:
+    with suppress(OSError):
+        return list(regular_files(root))
+    return []
+
+
+def _shown(file: tuple[bytes, os.stat_result]) -> str:
+    path, status = file
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_nlink)
+    return f"{path!r} {stamp} {quick_hash(path)}"
 
 
 def _mounts_below(folder: str) -> list[str]:

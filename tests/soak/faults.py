@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,19 +33,35 @@ class Kind(NamedTuple):
     occupies: str
     lasts: bool = False
 
+    @property
+    def name(self) -> str:
+        return self.fault.__name__.replace("_", " ")
+
 
 def daemon_killed(world: World, _chance: random.Random) -> Iterator[None]:
-    world.daemon.kill()
+    world.machine.kill_daemon()
     yield
     world.start()
 
 
 def daemon_killed_twice(world: World, _chance: random.Random) -> Iterator[None]:
     """Killed again while it starts."""
-    world.daemon.kill()
+    world.machine.kill_daemon()
     world.start()
     yield
-    world.daemon.kill()
+    world.machine.kill_daemon()
+    world.start()
+
+
+def daemon_killed_at_work(world: World, chance: random.Random) -> Iterator[None]:
+    """While it is asked to bring all into the catalog."""
+    if not world.is_running():
+        return
+    asking = world.begin_to_ask("sync", "--walk")
+    time.sleep(chance.random() * chance.choice([0.1, 0.5, 1.5]))
+    world.machine.kill_daemon()
+    asking.wait()
+    yield
     world.start()
 
 
@@ -77,7 +94,7 @@ def paused(world: World, _chance: random.Random) -> Iterator[None]:
 
 
 def watcher_killed(world: World, _chance: random.Random) -> Iterator[None]:
-    signal_all(world.machine.watchers(), signal.SIGKILL)
+    world.machine.kill("watcher", world.machine.watchers())
     yield
 
 
@@ -90,7 +107,7 @@ def watcher_stopped(world: World, _chance: random.Random) -> Iterator[None]:
 
 def decoders_killed(world: World, chance: random.Random) -> Iterator[None]:
     decoders = world.machine.decoders()
-    signal_all(chance.sample(decoders, (len(decoders) + 1) // 2), signal.SIGKILL)
+    world.machine.kill("decoder", chance.sample(decoders, (len(decoders) + 1) // 2))
     yield
 
 
@@ -105,11 +122,15 @@ def scanned(world: World, _chance: random.Random) -> Iterator[None]:
     """A person scans, and thinks better of it."""
     world.try_to_ask("scan")
     yield
-    with suppress(OSError):
-        if world.is_running():
-            for job in world.daemon.get("/api/jobs")["items"]:
-                if job["state"] == "running":
-                    world.try_to_ask("cancel", str(job["id"]))
+    _cancel_jobs(world)
+
+
+def phashed(world: World, chance: random.Random) -> Iterator[None]:
+    """A person has all videos hashed, and may think better of it."""
+    world.try_to_ask("phash")
+    yield
+    if chance.random() < 0.3:
+        _cancel_jobs(world)
 
 
 def catalog_disk_full(world: World, _chance: random.Random) -> Iterator[None]:
@@ -246,6 +267,14 @@ def root_unconfigured(world: World, _chance: random.Random) -> Iterator[None]:
     world.comes(place)
 
 
+def _cancel_jobs(world: World) -> None:
+    with suppress(OSError):
+        if world.is_running():
+            for job in world.daemon.get("/api/jobs")["items"]:
+                if job["state"] == "running":
+                    world.try_to_ask("cancel", str(job["id"]))
+
+
 def _elsewhere(world: World, chance: random.Random) -> None:
     """The disk is used on another machine: what happens there nobody watches."""
     if chance.random() < 0.5:
@@ -272,6 +301,7 @@ def _elsewhere(world: World, chance: random.Random) -> None:
 KINDS = (
     Kind(daemon_killed, 8, "daemon"),
     Kind(daemon_killed_twice, 4, "daemon"),
+    Kind(daemon_killed_at_work, 4, "daemon"),
     Kind(daemon_ended, 2, "daemon"),
     Kind(daemon_stopped, 3, "daemon"),
     Kind(paused, 2, "daemon"),
@@ -280,6 +310,7 @@ KINDS = (
     Kind(decoders_killed, 4, "decoders"),
     Kind(decoders_stopped, 2, "decoders"),
     Kind(scanned, 2, "job"),
+    Kind(phashed, 4, "job"),
     Kind(catalog_disk_full, 3, "catalog"),
     Kind(watch_limit, 3, "limit", lasts=True),
     Kind(usb_unmounted, 4, "usb", lasts=True),

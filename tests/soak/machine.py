@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -53,6 +54,8 @@ class Machine:
         self._holder.stdout.readline()  # it stands in its namespace now
         self._inside = ["nsenter", "--user", "--preserve-credentials", "--target", str(self._holder.pid)]
         self.daemon = Running(folder / "daemon", self.roots, SETTINGS, self._inside)
+        self.killed: Counter[str] = Counter()
+        """How many processes of each kind were sent a SIGKILL that was to be survived."""
 
     def end(self) -> None:
         """What runs is ended; mounts and loop devices go with the namespace."""
@@ -62,6 +65,13 @@ class Machine:
             self.daemon.kill()
         self._holder.kill()
         self._holder.wait()
+
+    def kill_daemon(self) -> None:
+        self.daemon.kill()
+        self.killed["daemon"] += 1
+
+    def kill(self, kind: str, pids: list[int]) -> None:
+        self.killed[kind] += signal_all(pids, signal.SIGKILL)
 
     def limit_watches(self, count: int) -> None:
         """Of this machine's daemon only."""
@@ -113,10 +123,14 @@ def footage(folder: Path) -> dict[bytes, bytes]:
     return clips
 
 
-def signal_all(pids: list[int], number: signal.Signals) -> None:
+def signal_all(pids: list[int], number: signal.Signals) -> int:
+    """Returns how many were still there."""
+    reached = 0
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
+            reached += 1
+    return reached
 
 
 def wait_until_stopped(pid: int) -> None:

@@ -60,6 +60,7 @@ class World:
         self._kept: dict[bytes, _Kept] = {}
         self._untouched: dict[bytes, dict[int, tuple[Any, ...]]] = {}
         self._hashed_at: dict[int, tuple[Any, ...]] = {}
+        self._phashes: dict[int, tuple[tuple[Any, ...], str]] = {}
 
     # The daemon.
 
@@ -94,15 +95,18 @@ class World:
         self.was_reconfigured = True
         self.reload_due = not self.try_to_ask("reload")
 
-    def _ctl(self, *arguments: str, timeout: float = SYNC_SECONDS + 30) -> subprocess.CompletedProcess[str]:
-        command = [os.path.join(os.path.dirname(sys.executable), "mediawatchctl"), "--json"]
-        return subprocess.run(
-            [*command, "--socket", self.daemon.socket, *arguments],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
+    def begin_to_ask(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Ask, whatever the answer will be."""
+        return subprocess.Popen(
+            self._command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
         )
+
+    def _ctl(self, *arguments: str, timeout: float = SYNC_SECONDS + 30) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self._command(*arguments), check=False, capture_output=True, text=True, timeout=timeout)
+
+    def _command(self, *arguments: str) -> list[str]:
+        program = os.path.join(os.path.dirname(sys.executable), "mediawatchctl")
+        return [program, "--json", "--socket", str(self.daemon.socket), *arguments]
 
     def _sync(self) -> Any:
         return self.ask("sync", "--walk", "--timeout", str(SYNC_SECONDS))
@@ -159,7 +163,7 @@ class World:
         self._confirm_held(configured)
         wrong = self.judge.check(ignored=self.ignored, judge_moves=not self.was_reconfigured)
         if not wrong:
-            wrong = [*self._touched(), *self._not_kept()]
+            wrong = [*self._touched(), *self._not_kept(), *self._perceptual()]
         if wrong:
             raise Found("\n".join(wrong))
         self.judge.next()
@@ -230,6 +234,22 @@ class World:
                     yield f"{path!r} came back as it was and was hashed again: {stamped} {now[was.file_id]}"
         self._kept.clear()
         self._hashed_at.clear()
+
+    def _perceptual(self) -> Iterator[str]:
+        """Perceptual hashes that are not those of their content: lost with it unchanged, or unlike those of copies."""
+        now: dict[int, tuple[tuple[Any, ...], str]] = {}
+        of_content: dict[tuple[Any, ...], str] = {}
+        for row in self.daemon.rows("missing_since IS NULL"):
+            content = (row["file_size"], row["quick_hash"])
+            phash, before = row["video_phash"], self._phashes.get(row["id"])
+            if before is not None and before[0] == (*content, row["mtime_ns"]) and before[1] != phash:
+                yield f"{row['file_path']!r} had the perceptual hash {before[1]}, has {phash}, and did not change"
+            if phash is None:
+                continue
+            if of_content.setdefault(content, phash) != phash:
+                yield f"{row['file_path']!r} has the perceptual hash {phash}, a copy of it {of_content[content]}"
+            now[row["id"]] = (*content, row["mtime_ns"]), phash
+        self._phashes = now
 
     def _rows(self, below: bytes) -> Iterable[tuple[Any, ...]]:
         with closing(sqlite3.connect(f"file:{self.daemon.database}?mode=ro", uri=True)) as connection:
