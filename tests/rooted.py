@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from mediawatchd.watching.keeper import Keeper, RootStatus
+    from mediawatchd.watching.keeper import Keeper
     from mediawatchd.watching.mounts import Table
+    from mediawatchd.watching.status import RootStatus
 
 PACE = Pace(interval_seconds=3600.0, network_interval_seconds=900.0, settle_seconds=0.0)
 WATCHED = WatchState("inotify", (), 0, None, None)

@@ -98,7 +98,7 @@ def _run(arguments: argparse.Namespace) -> int:
     config = load()
     # Imported now: a mistake in the configuration is told without waiting for all of the daemon to load.
     from mediawatchd.cli.foreground import Foreground  # noqa: PLC0415
-    from mediawatchd.daemon import Daemon  # noqa: PLC0415
+    from mediawatchd.daemon.parts import Daemon  # noqa: PLC0415
 
     foreground = Foreground(stream=sys.stderr, environment=os.environ)
     messages = logs.set_up(environment=os.environ, stream=foreground.log_stream, verbose=arguments.verbose)

@@ -24,7 +24,7 @@ from mediawatchd.control.client import default_sockets
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mediawatchd.daemon import Daemon
+    from mediawatchd.daemon.parts import Daemon
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Foreground:
         while not self._stopping.wait(pause):
             pause = IDLE_SECONDS
             try:
-                status = daemon.operations.status()
+                status = daemon.front.operations.status()
             except Exception as error:  # noqa: BLE001 - a line of progress is no reason to end the daemon
                 log.debug("There is no progress to show error=%s", error)
                 continue
@@ -122,7 +122,7 @@ def _introduction(daemon: Daemon, screen: Screen) -> list[str]:
     lines += [f"  {screen.shown(path.rstrip(b'/') or b'/')}" for path in config.scan_dirs]
     lines.append(f"{bold('Catalog')}  {screen.shown(config.db_path)}")
     lines.append(f"{bold('Ask')}      {_asking(config.control.socket, screen)} status")
-    for address in daemon.server.addresses:
+    for address in daemon.front.server.addresses:
         if isinstance(address, tuple):
             host = f"[{address[0]}]" if ":" in address[0] else address[0]
             lines.append(f"{bold('Metrics')}  http://{host}:{address[1]}/metrics")

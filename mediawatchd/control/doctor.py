@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.writer import Writer
     from mediawatchd.config import Config
-    from mediawatchd.watching.keeper import RootStatus
     from mediawatchd.watching.observers import Observers
     from mediawatchd.watching.roots import Roots
+    from mediawatchd.watching.status import RootStatus
 
 CATALOG_SECONDS = 5.0
 DISK_SECONDS = 5.0

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.transaction import RootRow
     from mediawatchd.config import Config
-    from mediawatchd.watching.keeper import RootStatus
     from mediawatchd.watching.roots import Roots
     from mediawatchd.watching.rules import Rules
+    from mediawatchd.watching.status import RootStatus
     from mediawatchd.work.queue import WorkQueue
 
 

@@ -12,7 +12,7 @@ from mediawatchd.paths import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mediawatchd.watching.keeper import RootStatus
+    from mediawatchd.watching.status import RootStatus
 
 
 def headline(

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from mediawatchd.control.application import Application
     from mediawatchd.telemetry.heartbeat import Heartbeats
     from mediawatchd.telemetry.logs import Counter
-    from mediawatchd.watching.keeper import RootStatus
     from mediawatchd.watching.observers import Observers
     from mediawatchd.watching.roots import Roots
+    from mediawatchd.watching.status import RootStatus
     from mediawatchd.work.jobs import Jobs
     from mediawatchd.work.workers import Workers
 

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from mediawatchd.control.feed import Feed, Listener
     from mediawatchd.control.sync import Sync
     from mediawatchd.model import JobKind
-    from mediawatchd.watching.keeper import RootStatus
     from mediawatchd.watching.roots import Roots
     from mediawatchd.watching.rules import Rules
+    from mediawatchd.watching.status import RootStatus
     from mediawatchd.watching.unreadable import UnreadableDirectory
     from mediawatchd.work.jobs import Jobs
     from mediawatchd.work.queue import WorkQueue

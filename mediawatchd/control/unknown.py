@@ -14,8 +14,8 @@ from mediawatchd.errors import Refused
 from mediawatchd.paths import printable, shell_word
 
 if TYPE_CHECKING:
-    from mediawatchd.watching.keeper import RootStatus
     from mediawatchd.watching.rules import Ignored, Rules
+    from mediawatchd.watching.status import RootStatus
 
 
 def why_unknown(root: RootStatus, path: bytes, rules: Rules) -> Refused:

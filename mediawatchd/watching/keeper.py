@@ -8,25 +8,26 @@ the root while it waits: an idle root can be unmounted.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
 from mediawatchd.catalog import roots
-from mediawatchd.model import SECOND, RootState
-from mediawatchd.watching.filesystems import is_network
+from mediawatchd.model import SECOND
 from mediawatchd.watching.guard import Verdict, judge
 from mediawatchd.watching.hints import Hints
 from mediawatchd.watching.lookout import Lookout
 from mediawatchd.watching.places import Places
 from mediawatchd.watching.reporting import Reporting
+from mediawatchd.watching.status import RootStatus, told, unix_time
 from mediawatchd.watching.timetable import Pace, Timetable
-from mediawatchd.watching.unreadable import Unreadable, UnreadableDirectory
+from mediawatchd.watching.unreadable import Unreadable
 from mediawatchd.watching.visitor import Visitor
-from mediawatchd.watching.walk import Walked, open_below
+from mediawatchd.watching.walk import Walked, open_in_root
 from mediawatchd.watching.walker import CANCELLED, Ended, Walker
 from mediawatchd.watching.walks import HINT, WalkRequest, Walks
+from mediawatchd.watching.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,31 +48,6 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 10.0
 NETWORK_LOOK_SECONDS = 60.0
 """How often a network mount that nothing is asked of is looked at, so that it is told when its server hangs."""
-
-
-class RootStatus(NamedTuple):
-    """A snapshot for status and metrics. Points in time are Unix seconds; `walking` is where a walk is.
-
-    `next_attempt` is when a root that is not online is looked at again, `next_walk` when one that is will be walked
-    unasked. `events_reliable`: its file system tells of every change.
-    """
-
-    id: int
-    path: bytes
-    state: RootState
-    since: float
-    message: str | None
-    hint: str | None
-    next_attempt: float | None
-    watch: str
-    unwatched_directories: int
-    walking: bytes | None
-    last_walk: Walked | None
-    last_walk_seconds: float | None
-    watch_since: float | None = None
-    next_walk: float | None = None
-    events_reliable: bool = True
-    unreadable: tuple[UnreadableDirectory, ...] = ()
 
 
 class Keeper:
@@ -104,11 +80,9 @@ class Keeper:
         self._database = database
         self._reporting = Reporting(writer=writer, heart=heart)
         self._mounts = mounts
-        self._observers = observers
         self.heart = heart
         self._is_paused = is_paused
         self._state_changed = state_changed
-        self._away_changed = away_changed
         self._places = Places(reporting=self._reporting)
         self._unreadable = Unreadable(root=path)
         self._visitor = Visitor(
@@ -125,10 +99,12 @@ class Keeper:
         )
         self._thread = threading.Thread(target=self._run, name=f"root-{root_id}", daemon=True)
         self._walker = Walker(
+            root_id=root_id,
             root=path,
             visitor=self._visitor,
+            reporting=self._reporting,
             walks=self.walks,
-            open_directory=self._open,
+            open_directory=partial(open_in_root, path),
             is_disturbed=self._is_disturbed,
         )
         self._timetable = Timetable(pace=pace, root=path, clock=time.monotonic)
@@ -138,12 +114,12 @@ class Keeper:
             visitor=self._visitor,
             hints=self.hints,
             walks=self.walks,
-            open_directory=self._open,
+            open_directory=partial(open_in_root, path),
             check_root=self.check_root,
         )
         self._generation = -1
         self._mounted_below: frozenset[Mount] = frozenset()
-        self._told_watch: WatchState | None = None
+        self._watch = Watch(root_id=root_id, root=path, observers=observers, state_changed=state_changed)
 
         self._changed = threading.Condition()
         # Guarded by _changed:
@@ -156,9 +132,6 @@ class Keeper:
         self._verdict = Verdict("offline", "it was not looked at yet")
         self._since = time.time()
         self._next_look: float | None = None
-        self._watch: WatchState | None = None
-        self._watch_since: float | None = None
-        self._awaiting_watch = False
         self._last_walk: tuple[Walked, float] | None = None
 
     def start(self) -> None:
@@ -206,12 +179,7 @@ class Keeper:
 
     def watched(self, state: WatchState) -> None:
         """The watches stand, or are known not to: from now on a walk misses nothing."""
-        with self._changed:
-            if not _alike(self._watch, state):
-                self._watch_since = time.time()
-            self._watch = state
-            first, self._awaiting_watch = self._awaiting_watch, False
-        if first:
+        if self._watch.stands(state):
             self.ask_for_walk(self.path, "start")
         self.wake()
 
@@ -261,40 +229,31 @@ class Keeper:
         with self._changed:
             if self._last_walk is None and (not self._is_checked_locked() or self._verdict.state == "online"):
                 return True
-            return self._awaiting_watch
+            return self._watch.is_awaited
 
     def status(self) -> RootStatus:
         with self._changed:
-            verdict, watch, request = self._verdict, self._watch, self._walker.request
-            message, hint = verdict.message, verdict.hint
-            kind = "degraded"
-            if watch is not None:
-                kind = watch.kind
-                message, hint = message or watch.message, hint or watch.hint
+            verdict, watch, request = self._verdict, self._watch.state, self._walker.request
+            kind, message, hint = (watch.kind, watch.message, watch.hint) if watch else ("degraded", None, None)
             walked, seconds = self._last_walk or (None, None)
             return RootStatus(
                 id=self.root_id,
                 path=self.path,
                 state=verdict.state,
                 since=self._since,
-                message=message,
-                hint=hint,
-                next_attempt=self._next_attempt_locked(),
+                message=verdict.message or message,
+                hint=verdict.hint or hint,
+                next_attempt=None if verdict.state == "online" else unix_time(self._next_look),
                 watch=kind,
                 unwatched_directories=watch.unwatched_count if watch and verdict.state == "online" else 0,
                 walking=request.walked.current if request else None,
                 last_walk=walked,
                 last_walk_seconds=seconds,
-                watch_since=self._watch_since,
-                next_walk=_unix_time(self._timetable.next_due()) if verdict.state == "online" else None,
+                watch_since=self._watch.since,
+                next_walk=unix_time(self._timetable.next_due()) if verdict.state == "online" else None,
                 events_reliable=verdict.events_reliable,
                 unreadable=self._unreadable.snapshot(),
             )
-
-    def _next_attempt_locked(self) -> float | None:
-        if self._next_look is None or self._verdict.state == "online":
-            return None
-        return time.time() + max(0.0, self._next_look - time.monotonic())
 
     def _is_checked_locked(self) -> bool:
         return not (self._check or self._checking)
@@ -319,12 +278,12 @@ class Keeper:
         if self._check or due or self._mounts.changed_since(self._generation, self.path):
             self._check_root()
         if self._verdict.state != "online":
-            self._refuse_walks()
+            self.walks.refuse(told(self._verdict.state, self._verdict.message))
             return False
-        self._tell_watch()
+        self._watch.tell()
         try:
             mark = self._lookout.look(self._connection)
-            for path, cause in self._timetable.due(self._watch):
+            for path, cause in self._timetable.due(self._watch.state):
                 self.ask_for_walk(path, cause)
             for path in self._unreadable.due():
                 self.ask_for_walk(path, "unreadable")
@@ -334,23 +293,17 @@ class Keeper:
             log.warning("A root could not be read root=%s error=%s", self.path, error)
             self._walker.interrupt()
             self._set_verdict(Verdict("error", error.strerror or str(error), "Check the disk; it is tried again."))
-            self._refuse_walks()
+            self.walks.refuse(told(self._verdict.state, self._verdict.message))
             return False
         with self._changed:
-            marks = [self.walks.first_mark(paused=self._is_paused())]
-            if self._walker.request is not None:
-                marks.append(self._walker.request.mark)
-            self._looked = min([mark, *(each - 1 for each in marks if each is not None)])
+            self._looked = self._walker.looked(mark, paused=self._is_paused())
             self._changed.notify_all()
         return busy
 
     def _wait_seconds(self) -> float | None:
-        now = time.monotonic()
-        due = [None if self._next_look is None else max(0.0, self._next_look - now)]
+        due = [None if self._next_look is None else max(0.0, self._next_look - time.monotonic())]
         if self._verdict.state == "online":
-            again = self._unreadable.next_due()
-            due += [self._timetable.due_seconds(), self.hints.due_seconds()]
-            due += [None if again is None else max(0.0, again - now)]
+            due += [self._timetable.due_seconds(), self.hints.due_seconds(), self._unreadable.due_seconds()]
         return min((each for each in due if each is not None), default=None)
 
     def _check_root(self) -> None:
@@ -385,18 +338,13 @@ class Keeper:
             self._timetable.clear()
             self._unreadable.clear()
             if was.state == "online":
-                self._observers.unwatch(self.root_id)
+                self._watch.end()
                 self.hints.clear()
         elif was.state != "online" or was.mount_id != verdict.mount_id or mounted:
             # What is mounted or unmounted below is told by no event, and hides what the walk has open. What is mounted
             # elsewhere disturbs no walk: where containers come and go, a long one would never end.
             self._walker.interrupt()
-            with self._changed:
-                self._awaiting_watch = True
-            networks = [mount.id for mount in below if is_network(mount)]
-            self._observers.watch(
-                self.root_id, self.path, verdict.mount_id if verdict.network else min(networks, default=None)
-            )
+            self._watch.begin(verdict, below)
         elif disturbed:
             self._walker.interrupt()
 
@@ -414,89 +362,36 @@ class Keeper:
                 log.warning("Root is %s root=%s reason=%s", verdict.state, self.path, verdict.message)
             self._state_changed(self.path, told(verdict.state, verdict.message))
 
-    def _tell_watch(self) -> None:
-        """Say once when watching fails or works again; how many directories it fails for is no news."""
-        was, watch = self._told_watch, self._watch
-        self._told_watch = watch
-        if watch is None or _alike(was, watch):
-            return
-        if watch.message is not None:
-            log.warning(
-                "Root is watched in part or not at all root=%s watch=%s reason=%s hint=%s",
-                *(self.path, watch.kind, watch.message, watch.hint),
-            )
-            self._state_changed(self.path, told(f"watch {watch.kind}", watch.message))
-        elif was is not None and was.message is not None:
-            log.info("Root is watched again root=%s watch=%s", self.path, watch.kind)
-            self._state_changed(self.path, told(f"watch {watch.kind}", None))
-
     def _plan_look_locked(self) -> None:
         """When to look at the root again unasked. While its watches are being set, its disk may hang in that."""
         seconds = None
-        if self._verdict.state != "online" or self._awaiting_watch:
+        if self._verdict.state != "online" or self._watch.is_awaited:
             seconds = RETRY_SECONDS
         elif self._verdict.network:
             seconds = NETWORK_LOOK_SECONDS
         self._next_look = None if seconds is None else time.monotonic() + seconds
 
-    def _open(self, path: bytes) -> int:
-        root_fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if path == self.path:
-            return root_fd
-        try:
-            return open_below(root_fd, path[len(self.path) :])
-        finally:
-            os.close(root_fd)
-
     def _go_on_walking(self) -> bool:
         """Advance the walk by a slice; True while there is more to walk."""
         paused = self._is_paused()
         if self._walker.request is None:
-            return self._begin_walk(paused=paused)
+            return self._walker.begin(self._connection, paused=paused)
         ended = self._walker.advance(paused=paused)
         if ended is not None:
             self._finish(ended)
         return ended is not None or self._walker.request is not None
-
-    def _begin_walk(self, *, paused: bool) -> bool:
-        begun = self._walker.begin(self._connection, paused=paused)
-        request = self._walker.request
-        if request is not None and request.cause != HINT:
-            # What was reported before is in the catalog when the walk compares the disk with it.
-            self._reporting.call(lambda _tx: None)
-        return begun
 
     def _is_disturbed(self) -> bool:
         return self._stopping or self._mounts.changed_since(self._generation, self.path)
 
     def _finish(self, ended: Ended) -> None:
         request, seconds, error = ended
-        walked = request.walked
         if request.cause != HINT:
-            result = error or "complete"
-            record = roots.WalkRecord(request.path, request.cause, result, seconds, walked.directories, walked.files)
-            self._reporting.call(lambda tx: roots.record_walk(tx, self.root_id, record))
             with self._changed:
-                self._last_walk = (walked, seconds)
+                self._last_walk = (request.walked, seconds)
         if request.path == self.path:
-            self._timetable.whole_walk_ended(self._watch, events_reliable=self._verdict.events_reliable)
+            self._timetable.whole_walk_ended(self._watch.state, events_reliable=self._verdict.events_reliable)
         elif error not in {None, CANCELLED}:
             # A bad directory, or a bad disk: the look at the root itself tells which.
             self.check_root()
         request.end(error)
-
-    def _refuse_walks(self) -> None:
-        self.walks.refuse(f"{self._verdict.state}: {self._verdict.message}")
-
-
-def told(state: str, reason: str | None) -> str:
-    """A state in the history."""
-    return state if reason is None else f"{state}: {reason}"
-
-
-def _alike(one: WatchState | None, other: WatchState) -> bool:
-    return one is not None and (one.kind, one.message is None) == (other.kind, other.message is None)
-
-
-def _unix_time(monotonic: float | None) -> float | None:
-    return None if monotonic is None else time.time() + monotonic - time.monotonic()

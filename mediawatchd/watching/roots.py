@@ -16,7 +16,8 @@ from mediawatchd.catalog.totals import FIELDS
 from mediawatchd.errors import Refused
 from mediawatchd.model import SECOND
 from mediawatchd.telemetry.durations import DurationCounts, Durations
-from mediawatchd.watching.keeper import Keeper, RootStatus, told
+from mediawatchd.watching.keeper import Keeper
+from mediawatchd.watching.status import RootStatus, told
 
 if TYPE_CHECKING:
     import sqlite3

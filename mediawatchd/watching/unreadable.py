@@ -113,6 +113,11 @@ class Unreadable:
         """When something is to be walked, on the monotonic clock."""
         return min((failure.due for failure in self._failures.values() if failure.due is not None), default=None)
 
+    def due_seconds(self) -> float | None:
+        """How long until something is to be walked; None when nothing is."""
+        due = self.next_due()
+        return None if due is None else max(0.0, due - self._clock())
+
     def clear(self) -> None:
         """The root is away; all of it is walked when it is back."""
         self._failures.clear()

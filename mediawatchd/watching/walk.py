@@ -34,6 +34,17 @@ class Walked:
     complete: bool = False
 
 
+def open_in_root(root: bytes, path: bytes) -> int:
+    """Open a root, or a directory in it. Raises OSError."""
+    root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if path == root:
+        return root_fd
+    try:
+        return open_below(root_fd, path[len(root) :])
+    finally:
+        os.close(root_fd)
+
+
 def open_below(root_fd: int, relative: bytes) -> int:
     """Open a directory below an open one, component by component; a link on the way is ENOTDIR or ELOOP."""
     fd = os.open(b".", OPEN_DIRECTORY, dir_fd=root_fd)

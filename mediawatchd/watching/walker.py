@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from mediawatchd.catalog.roots import WalkRecord, record_walk
 from mediawatchd.watching.visitor import Covered, Visitor
 from mediawatchd.watching.walk import Walked, walk
 from mediawatchd.watching.walks import HINT, WalkRequest, Walks
@@ -16,6 +17,8 @@ from mediawatchd.watching.walks import HINT, WalkRequest, Walks
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Generator
+
+    from mediawatchd.watching.reporting import Reporting
 
 SLICE_SECONDS = 0.1
 CANCELLED = "cancelled"
@@ -41,14 +44,18 @@ class Walker:
     def __init__(
         self,
         *,
+        root_id: int,
         root: bytes,
         visitor: Visitor,
+        reporting: Reporting,
         walks: Walks,
         open_directory: Callable[[bytes], int],
         is_disturbed: Callable[[], bool],
     ) -> None:
+        self._root_id = root_id
         self._root = root
         self._visitor = visitor
+        self._reporting = reporting
         self._walks = walks
         self._open_directory = open_directory
         self._is_disturbed = is_disturbed
@@ -59,6 +66,12 @@ class Walker:
         """What is being walked; any thread may look."""
         active = self._active
         return active.request if active else None
+
+    def looked(self, mark: int, *, paused: bool) -> int:
+        """Of a mark up to which all hints were looked at, how far no walk is outstanding either."""
+        request = self.request
+        marks = [self._walks.first_mark(paused=paused), request.mark if request else None]
+        return min([mark, *(each - 1 for each in marks if each is not None)])
 
     def begin(self, connection: sqlite3.Connection, *, paused: bool) -> bool:
         """Take the next walk that waits; False when there is none.
@@ -80,6 +93,9 @@ class Walker:
             return True
         steps = walk(self._visitor, connection, fd, request.path, request.walked)
         self._active = _Active(request, steps, time.monotonic())
+        if request.cause != HINT:
+            # What was reported before is in the catalog when the walk compares the disk with it.
+            self._reporting.call(lambda _tx: None)
         return True
 
     def advance(self, *, paused: bool) -> Ended | None:
@@ -115,7 +131,16 @@ class Walker:
         self._leave()
         if error != CANCELLED:
             self._ended(request, started, problem)
-        return Ended(request, time.monotonic() - started, error)
+        ended = Ended(request, time.monotonic() - started, error)
+        if request.cause != HINT:
+            self._record(ended)
+        return ended
+
+    def _record(self, ended: Ended) -> None:
+        request, seconds, error = ended
+        walked, result = request.walked, error or "complete"
+        record = WalkRecord(request.path, request.cause, result, seconds, walked.directories, walked.files)
+        self._reporting.call(lambda tx: record_walk(tx, self._root_id, record))
 
     def _ended(self, request: WalkRequest, began: float, problem: OSError | None) -> None:
         if problem is not None:

@@ -50,8 +50,9 @@ class MadeUpDaemon:
             db_path=b"/var/lib/catalog.db",
             control=SimpleNamespace(socket=b"/tmp/my socket"),
         )
-        self.server = SimpleNamespace(addresses=[b"/tmp/my socket", ("127.0.0.1", 8080), ("::1", 9090)])
-        self.operations = self
+        self.front = SimpleNamespace(
+            server=SimpleNamespace(addresses=[b"/tmp/my socket", ("127.0.0.1", 8080), ("::1", 9090)]), operations=self
+        )
         self.answer: dict[str, Any] | Exception = IDLE
         self.asked = 0
 

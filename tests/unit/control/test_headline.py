@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mediawatchd.control.headline import headline
-from mediawatchd.watching.keeper import RootStatus
+from mediawatchd.watching.status import RootStatus
 
 FILMS = RootStatus(
     id=1, path=b"/films/", state="online", since=0, message=None, hint=None, next_attempt=None, watch="inotify",

@@ -23,8 +23,8 @@ from mediawatchd.model import PHASH, PROBE, QUICK_HASH, Stamp, Task
 from mediawatchd.telemetry.durations import Durations
 from mediawatchd.telemetry.heartbeat import Heartbeats
 from mediawatchd.telemetry.logs import Counter
-from mediawatchd.watching.keeper import RootStatus
 from mediawatchd.watching.sink import LOST_REASONS, ObserverStatistics
+from mediawatchd.watching.status import RootStatus
 from mediawatchd.work.queue import WorkQueue
 
 if TYPE_CHECKING:

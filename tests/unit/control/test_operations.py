@@ -178,7 +178,7 @@ def test_state_is_the_first_that_holds(bench: Bench) -> None:
     assert bench.operations.status()["state"] == "hashing"
     bench.parts.is_paused = True  # the keeper's walks wait, and one that waits counts as none
     kept = bench.parts.keeper(bench.root)
-    kept._awaiting_watch = True
+    kept._watch._is_awaited = True
     assert bench.operations.status()["state"] == "scanning"
     steering.paused = True
     assert bench.operations.status()["state"] == "paused"

@@ -155,7 +155,7 @@ def test_nothing_is_loaded_for_a_catalog_without_fingerprints(
     with library.matcher():
         library.looks(a=None)
         library.parts.flush()
-    loaded = "import mediawatchd.daemon, sys; sys.exit('numpy' in sys.modules)"
+    loaded = "import mediawatchd.daemon.parts, sys; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
 
 

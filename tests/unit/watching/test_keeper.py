@@ -570,7 +570,10 @@ def test_a_watch_that_fails_is_told_once_and_its_end_too(
         watched("inotify", 0, None)
     parts.flush()
     assert told(parts)[-2:] == ["watch degraded: 3 directories are not watched", "watch inotify"]
-    assert [record.levelname for record in caplog.records if record.name.endswith("keeper")] == ["WARNING", "INFO"]
+    assert [record.levelname for record in caplog.records if record.name.endswith("watching.watch")] == [
+        "WARNING",
+        "INFO",
+    ]
     assert "hint=sysctl x=1" in caplog.text
     assert (before.state, before.watch) == ("online", "inotify")
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mediawatchd import config as configuration
-from mediawatchd import daemon as module
 from mediawatchd.config import CommandLine, Config
-from mediawatchd.daemon import Daemon
+from mediawatchd.daemon import parts, serving
+from mediawatchd.daemon.parts import Daemon
 from mediawatchd.errors import ConfigurationError, Refused, SocketUnavailable
 from mediawatchd.telemetry.logs import Counter
 from tests.trees import size, tree
@@ -77,8 +77,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def test_a_started_daemon_answers_and_a_stopped_one_leaves_nothing(tmp_path: Path) -> None:
     with started(tmp_path) as bench:
         assert bench.daemon.is_ready
-        assert bench.daemon.operations.sync(WITHIN, walk=False)["synced"]
-        assert bench.daemon.operations.status()["catalog"]["quick_hashed"] == 2
+        assert bench.daemon.front.operations.sync(WITHIN, walk=False)["synced"]
+        assert bench.daemon.front.operations.status()["catalog"]["quick_hashed"] == 2
         assert os.path.exists(bench.socket)
         pulses = {pulse.name for pulse in bench.daemon.heartbeats.statistics(0)}
         assert pulses >= {"writer", "mounts", "feeder", "decode", "hash-0", "root-1"}
@@ -129,7 +129,7 @@ def test_a_thread_that_dies_ends_the_daemon_with_its_cause(bench: Bench, caplog:
 
 def test_one_deadline_for_all_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(parts.time, "monotonic", lambda: clock[0])
     made = Bench(tmp_path).daemon
     given: list[float] = []
 
@@ -138,9 +138,9 @@ def test_one_deadline_for_all_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         clock[0] += seconds
 
     for _ in range(4):
-        made._when_stopping(take_all, module.STOP_SECONDS / 2)
+        made._when_stopping(take_all, parts.STOP_SECONDS / 2)
     made._parts.close()
-    assert given == [2.5, 2.5, module.SHORTEST_STOP_SECONDS, module.SHORTEST_STOP_SECONDS]
+    assert given == [2.5, 2.5, parts.SHORTEST_STOP_SECONDS, parts.SHORTEST_STOP_SECONDS]
 
 
 def test_every_part_is_stopped_though_one_of_them_fails(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_reload_applies_each_part_of_the_configuration(bench: Bench) -> None:
     bench.daemon.reload()
     assert bench.daemon.observers is not observers
     assert bench.daemon.roots.keepers() != keepers
-    assert bench.daemon.operations.sync(WITHIN, walk=True)["synced"]
+    assert bench.daemon.front.operations.sync(WITHIN, walk=True)["synced"]
     assert bench.daemon.last_reload[0]
 
 
@@ -193,7 +193,7 @@ def test_a_catalog_that_cannot_be_written_leaves_the_old_configuration_at_work(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The keepers of the old roots had ended and the new ones waited for the catalog: nobody watched meanwhile."""
-    monkeypatch.setattr(module, "RELOAD_SECONDS", 0.2)
+    monkeypatch.setattr(parts, "RELOAD_SECONDS", 0.2)
     before, keepers = bench.daemon.config, bench.daemon.roots.keepers()
     bench.file.write_text("watch: {settle_seconds: 0.2}\n")
     with closing(sqlite3.connect(bench.daemon.config.db_path)) as other:
@@ -228,7 +228,7 @@ def test_a_pause_is_kept(tmp_path: Path) -> None:
 
 
 def test_troubles_name_the_root_and_what_is_wrong(bench: Bench) -> None:
-    assert bench.daemon.operations.sync(WITHIN, walk=False)["synced"]
+    assert bench.daemon.front.operations.sync(WITHIN, walk=False)["synced"]
     assert bench.daemon.troubles() == []
     os.rename(bench.root[:-1], bench.root[:-1] + b".away")
     with open(bench.root[:-1], "wb"):
@@ -245,13 +245,13 @@ def test_a_part_that_the_watchdog_must_not_tolerate_is_unhealthy(
 ) -> None:
     pings: list[Any] = []
     monkeypatch.setattr(bench.daemon.systemd, "watchdog", lambda: pings.append(1))
-    bench.daemon._look_after(10.0)
+    bench.daemon._serving.look_after(10.0)
     assert len(pings) == 1
     stuck = bench.daemon.heartbeats.register("stuck")
     stuck.beat()
-    monkeypatch.setattr(module, "STUCK_SECONDS", -1.0)
+    monkeypatch.setattr(serving, "STUCK_SECONDS", -1.0)
     for _ in range(3):
-        bench.daemon._look_after(10.0)
+        bench.daemon._serving.look_after(10.0)
     assert len(pings) == 1
     assert not bench.daemon.is_healthy()
     assert caplog.text.count("Threads are stuck threads=") >= 1

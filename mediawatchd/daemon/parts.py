@@ -1,41 +1,32 @@
 """The parts list: builds every part, starts them in order, stops them in reverse.
 
-The only module that knows every part. The main thread runs `run`: it waits for signals, lets systemd know that all
-is well, and once an hour does the housekeeping. A thread that dies ends the daemon with its cause.
+The only module that knows every part. Once all is started the main thread serves: see `serving`.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
-import queue
 import resource
 import signal
 import threading
 import time
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mediawatchd import config as configuration
-from mediawatchd.catalog import missing
-from mediawatchd.catalog import roots as root_rows
 from mediawatchd.catalog.database import Database
-from mediawatchd.catalog.events import forget_before
-from mediawatchd.catalog.transaction import Policy, get_state, set_state
+from mediawatchd.catalog.transaction import get_state, set_state
 from mediawatchd.catalog.writer import Committed, Writer
-from mediawatchd.control.application import Application
-from mediawatchd.control.doctor import Doctor
 from mediawatchd.control.feed import Feed
-from mediawatchd.control.headline import headline
-from mediawatchd.control.metrics import Metrics
-from mediawatchd.control.operations import Operations
-from mediawatchd.control.server import Server
-from mediawatchd.control.sync import Sync
+from mediawatchd.daemon import settings
+from mediawatchd.daemon.condition import Condition
+from mediawatchd.daemon.front import Front
+from mediawatchd.daemon.housekeeping import Housekeeping
+from mediawatchd.daemon.serving import Serving
 from mediawatchd.errors import ConfigurationError, Refused
-from mediawatchd.model import FINGERPRINT, PHASH, SECOND
-from mediawatchd.paths import printable
+from mediawatchd.model import PHASH
 from mediawatchd.similarity.matcher import Matcher
 from mediawatchd.telemetry.heartbeat import Heartbeats
 from mediawatchd.telemetry.systemd import Systemd
@@ -44,8 +35,6 @@ from mediawatchd.watching.observer import Observer
 from mediawatchd.watching.observers import Observers
 from mediawatchd.watching.roots import Roots
 from mediawatchd.watching.rules import Rules
-from mediawatchd.watching.timetable import Pace
-from mediawatchd.watching.unreadable import unreadable_text
 from mediawatchd.work.jobs import Jobs
 from mediawatchd.work.phash import PhashRun, Standing
 from mediawatchd.work.scan import Scan
@@ -65,12 +54,6 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 5.0
 SHORTEST_STOP_SECONDS = 0.2
 RELOAD_SECONDS = 5.0
-HOUSEKEEPING_SECONDS = 3600.0
-STATUS_SECONDS = 1.0
-LOOK_SECONDS = 30.0
-"""How often the main thread looks whether threads are stuck when nothing else wakes it."""
-STUCK_SECONDS = 40.0
-"""A thread that has been silent for so long is stuck: longer than any batch takes to commit."""
 OPEN_FILES = 65_536
 
 
@@ -86,29 +69,30 @@ class Daemon:
         self.is_ready = False
         self._load = load
         self._reloading = threading.Lock()
-        self._wake: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._death: str | None = None
         self._paused = False
-        self._stuck: list[str] = []
-        self._housekeeping_due = time.monotonic() + HOUSEKEEPING_SECONDS
-        self._housekept = time.monotonic()
-        self._tells_status = "NOTIFY_SOCKET" in environment
-        self._status_due = 0.0 if self._tells_status else math.inf
-        self._progressed = False
         self.last_reload = (True, self.started)
         self.messages = messages
 
         self.systemd = Systemd(environment=environment)
         self.heartbeats = Heartbeats()
         self.database = Database(config.db_path)
+        self._serving = Serving(
+            systemd=self.systemd,
+            heartbeats=self.heartbeats,
+            tells_status="NOTIFY_SOCKET" in environment,
+            tell_status=self._tell_status,
+            keep_house=self._keep_house,
+            look=self._tell_hanging,
+            reload=self.reload,
+        )
         self._parts = ExitStack()
         self._stop_by: float | None = None
 
     def start(self) -> None:
         """Start everything; what was started is stopped again when a part fails. Catalog first, sources last."""
         _raise_open_files()
-        threading.excepthook = self._thread_died
-        self._listen_to(signal.SIGHUP)
+        self._serving.listen_to_deaths()
+        self._serving.listen_to(signal.SIGHUP)
         try:
             self._start()
         except BaseException:
@@ -121,7 +105,7 @@ class Daemon:
         self.database.open()
         self._parts.callback(self.database.close)
         # Until here they end the process at once: looking through a large catalog may take a while.
-        self._listen_to(signal.SIGTERM, signal.SIGINT)
+        self._serving.listen_to(signal.SIGTERM, signal.SIGINT)
         with self.database.reader() as connection:
             self._paused = bool(get_state(connection, "paused"))
 
@@ -133,7 +117,7 @@ class Daemon:
         self.writer = Writer(
             database=self.database,
             clock=self.database.clock,
-            policy=_policy(config),
+            policy=settings.policy(config),
             heart=self.heartbeats.register("writer"),
             mounts_unchanged=lambda generation, path: not self.mounts.changed_since(generation, path),
             online=self._online,
@@ -149,6 +133,13 @@ class Daemon:
             changed=self._roots_changed,
         )
         self.observers = self._build_observers(config)
+        self._condition = Condition(
+            database=self.database,
+            writer=self.writer,
+            roots=self.roots,
+            observers=lambda: self.observers,
+            heartbeats=self.heartbeats,
+        )
         self.workers = self._build_workers(config)
         self.jobs = Jobs(
             database=self.database,
@@ -167,7 +158,7 @@ class Daemon:
                     PhashRun,
                     database=self.database,
                     writer=self.writer,
-                    policy=lambda: _policy(self.config),
+                    policy=lambda: settings.policy(self.config),
                     within_reach=self.roots.within_reach,
                     away=self.roots.away,
                     withdraw=self._withdraw,
@@ -182,47 +173,23 @@ class Daemon:
             is_paused=self.is_paused,
         )
         self.standing = Standing(database=self.database, writer=self.writer, withdraw=self._withdraw)
-        self.sync = Sync(database=self.database, writer=self.writer, observers=lambda: self.observers, roots=self.roots)
-        self.operations = Operations(
-            steering=self,
-            database=self.database,
+        self._housekeeping = Housekeeping(
             writer=self.writer,
             roots=self.roots,
-            jobs=self.jobs,
-            sync=self.sync,
-            feed=self.feed,
-            doctor=Doctor(
-                steering=self,
-                database=self.database,
-                writer=self.writer,
-                roots=self.roots,
-                observers=lambda: self.observers,
-                addresses=lambda: self.server.addresses,
-            ),
-        )
-        self.application = Application(
-            operations=self.operations, reader=self.database.reader, secret_token=lambda: self.config.secret_token
-        )
-        self.server = Server(
-            application=self.application.wsgi,
-            socket_path=config.control.socket,
-            mode=config.control.mode,
-            group=config.control.group,
-            host=config.server.host,
-            port=config.server.port,
-            heartbeats=self.heartbeats,
-            adopted_fds=[listener.fd for listener in self.systemd.listen_fds()],
-        )
-        self._metrics = Metrics(
-            steering=self,
-            database=self.database,
-            writer=self.writer,
             observers=lambda: self.observers,
+            keep_days=lambda: self.config.history.keep_days,
+        )
+        self.front = Front(
+            steering=self,
+            database=self.database,
+            writer=self.writer,
             roots=self.roots,
+            observers=lambda: self.observers,
             jobs=self.jobs,
-            application=self.application,
+            feed=self.feed,
             heartbeats=self.heartbeats,
             messages=self.messages,
+            adopted_fds=[listener.fd for listener in self.systemd.listen_fds()],
         )
 
         # The catalog before anyone who speaks to it; the writer before anyone who has something to say.
@@ -235,18 +202,18 @@ class Daemon:
         # Asked for before there are roots, so that the first of them is watched at once.
         self.observers.start()
         self._when_stopping(self._stop_observers, STOP_SECONDS / 4)
-        self.roots.configure(config.scan_dirs, self.rules, _pace(config), self.observers)
+        self.roots.configure(config.scan_dirs, self.rules, settings.pace(config), self.observers)
         self._when_stopping(self.roots.stop, STOP_SECONDS / 4)
         self.jobs.start()
         self._when_stopping(self.jobs.stop, STOP_SECONDS / 4)
         self.matcher.start()
         self._when_stopping(self.matcher.stop, STOP_SECONDS / 4)
-        self.standing.apply(_policy(config))
+        self.standing.apply(settings.policy(config))
         self._when_stopping(self.standing.stop, STOP_SECONDS / 4)
         # Who can ask finds everything there.
-        self.server.start()
-        self._when_stopping(self.server.stop, STOP_SECONDS / 4)
-        self._parts.callback(self.sync.stop)
+        self.front.server.start()
+        self._when_stopping(self.front.server.stop, STOP_SECONDS / 4)
+        self._parts.callback(self.front.sync.stop)
         self.is_ready = True
         self.systemd.ready()
 
@@ -272,75 +239,18 @@ class Daemon:
         self.systemd.stopping()
         self.is_ready = False
         if not self._paused:
-            self._count_online_time()
+            self._housekeeping.count_online_time()
         self._parts.close()
 
     def run(self) -> int:
         """Serve until a signal or a death; returns the exit status."""
-        watchdog_seconds = self.systemd.watchdog_interval_seconds()
-        while True:
-            self._look_after(watchdog_seconds)
-            due = min(self._housekeeping_due, self._status_due, time.monotonic() + LOOK_SECONDS) - time.monotonic()
-            try:
-                what = self._wake.get(timeout=max(0.0, min(due, watchdog_seconds or due)))
-            except queue.Empty:
-                continue
-            if what in {"SIGTERM", "SIGINT"}:
-                log.info("Stopping signal=%s", what)
-                return 0
-            if what == "SIGHUP":
-                self._reload_by_signal()
-            if what == "progress":
-                self._status_due = min(self._status_due, time.monotonic() + STATUS_SECONDS)
-            if what == "death":
-                log.critical("A thread died, the daemon ends cause=%s", self._death)
-                return 1
-
-    def _listen_to(self, *signals: signal.Signals) -> None:
-        for number in signals:
-            signal.signal(number, lambda number, _frame: self._wake.put(signal.Signals(number).name))
-
-    def _look_after(self, watchdog_seconds: float | None) -> None:
-        stuck = [pulse.name for pulse in self.heartbeats.stuck(time.monotonic(), STUCK_SECONDS) if not pulse.tolerated]
-        if stuck and stuck != self._stuck:
-            log.error("Threads are stuck threads=%s", ",".join(stuck))
-        self._stuck = stuck
-        self.roots.tell_hanging()
-        if not stuck and watchdog_seconds is not None:
-            self.systemd.watchdog()
-        if time.monotonic() >= self._status_due:
-            is_busy = self._tell_status()
-            # What nothing is committed for, such as a watcher that fails, is told with the next ping.
-            self._status_due = time.monotonic() + (STATUS_SECONDS if is_busy else watchdog_seconds or math.inf)
-        if time.monotonic() >= self._housekeeping_due:
-            self._keep_house()
+        return self._serving.run()
 
     def _tell_status(self) -> bool:
         """The line that systemd shows; whether it is about to change by itself."""
-        self._progressed = False  # before looking: what is committed from here on wakes this thread again
-        state = self.operations.state()
-        try:
-            with self.database.reader() as connection:
-                totals = self.roots.totals(connection)
-            self.systemd.status(headline(state, self.roots.statuses(), totals, self.troubles()))
-        except Exception as error:  # noqa: BLE001 - a line of text is no reason to end
-            self.systemd.status(f"{state}; the catalog cannot be read: {error}")
+        state = self.front.operations.state()
+        self.systemd.status(self._condition.headline(state))
         return state in {"scanning", "hashing"}
-
-    def _keep_house(self) -> None:
-        """Hourly: what is missing for long enough is forgotten, and so is old history."""
-        self._housekeeping_due = time.monotonic() + HOUSEKEEPING_SECONDS
-        self._count_online_time()
-        oldest = time.time() - 86_400 * self.config.history.keep_days
-        self.writer.call(missing.purge)
-        self.writer.call(lambda tx: forget_before(tx, oldest))
-        self.observers.check_watch_count()
-
-    def _count_online_time(self) -> None:
-        now = time.monotonic()
-        online, elapsed = list(self.roots.online()), round((now - self._housekept) * SECOND)
-        self._housekept = now
-        self.writer.call(lambda tx: root_rows.add_online(tx, online, elapsed))
 
     # What `Operations` asks for, on any thread.
 
@@ -391,61 +301,31 @@ class Daemon:
         self.writer.ask(lambda _tx: None, RELOAD_SECONDS)
         old, self.config = self.config, config
         self.rules = Rules(extensions=config.file_extensions, ignore=config.ignore)
-        self.writer.set_policy(_policy(config))
+        self.writer.set_policy(settings.policy(config))
         if config.hashing != old.hashing:
             self.workers.stop(STOP_SECONDS)
             self.workers = self._build_workers(config)
             self.workers.start()
-            self.standing.apply(_policy(config))
+            self.standing.apply(settings.policy(config))
         if config.watch.backend != old.watch.backend:
             self.observers.stop(STOP_SECONDS)
             self.observers = self._build_observers(config)
             self.observers.start()
-        if _watching(config) != _watching(old):
-            self.roots.configure(config.scan_dirs, self.rules, _pace(config), self.observers)
+        if settings.watching(config) != settings.watching(old):
+            self.roots.configure(config.scan_dirs, self.rules, settings.pace(config), self.observers)
         log.info("The configuration was applied anew")
 
-    def _reload_by_signal(self) -> None:
-        try:
-            self.reload()
-        except Refused as refusal:
-            log.error("The configuration was not applied, the old one stays reason=%s", refusal)
-
     def troubles(self) -> list[str]:
-        """Why the daemon is degraded, as sentences; empty when it is not."""
-        troubles = []
-        writer = self.writer.statistics()
-        if writer.trouble is not None:
-            troubles.append(writer.trouble)
-        watcher = self.observers.statistics()
-        if watcher.degraded is not None:
-            troubles.append(watcher.degraded)
-        troubles += [
-            f"{printable(status.path)}: {status.message or status.watch}"
-            for status in self.roots.statuses()
-            if status.state in {"error", "replaced"}
-            # Polling because somebody chose it says nothing; for want of anything better it says why.
-            or (status.state == "online" and (status.watch == "degraded" or status.message is not None))
-        ]
-        troubles += [
-            f"{printable(status.path)}: {unreadable_text(status.unreadable)}"
-            for status in self.roots.statuses()
-            if status.unreadable
-        ]
-        return troubles + self.stuck_threads()
+        return self._condition.troubles()
 
     def stuck_threads(self) -> list[str]:
-        return [
-            f"the thread {pulse.name} has been at one file for {pulse.silent_seconds:.0f} s"
-            for pulse in self.heartbeats.stuck(time.monotonic(), STUCK_SECONDS)
-        ]
+        return self._condition.stuck_threads()
 
     def is_healthy(self) -> bool:
-        stuck = self.heartbeats.stuck(time.monotonic(), STUCK_SECONDS)
-        return self._death is None and all(pulse.tolerated for pulse in stuck)
+        return self._serving.is_healthy()
 
     def metrics(self) -> tuple[bytes, str]:
-        return self._metrics.render()
+        return self.front.metrics.render()
 
     def _build_observers(self, config: Config) -> Observers:
         def build() -> Observer:
@@ -475,15 +355,19 @@ class Daemon:
         self.workers.wake()
         self.roots.look(committed.looks)
         self.jobs.committed()
-        self.sync.committed()
+        self.front.sync.committed()
         self.matcher.wake()
         if committed.events:
             self.feed.publish(committed.events)
-        if self._tells_status and not self._progressed:
-            self._progressed = True
-            self._wake.put("progress")
+        self._serving.progressed()
 
     # The parts below know each other only through these, as one of each pair must be built first.
+
+    def _keep_house(self) -> None:
+        self._housekeeping.keep()
+
+    def _tell_hanging(self) -> None:
+        self.roots.tell_hanging()
 
     def _mounts_changed(self, old: Table, new: Table) -> None:
         self.roots.mounts_changed(old, new)
@@ -500,37 +384,7 @@ class Daemon:
 
     def _roots_changed(self) -> None:
         self.workers.wake()
-        self.sync.committed()
-
-    def _thread_died(self, died: Any) -> None:
-        name = died.thread.name if died.thread else "?"
-        self._death = f"{name}: {died.exc_value!r}"
-        log.critical("A thread died thread=%s", name, exc_info=(died.exc_type, died.exc_value, died.exc_traceback))
-        self._wake.put("death")
-
-
-def _policy(config: Config) -> Policy:
-    return Policy(
-        settle_ns=round(config.watch.settle_seconds * SECOND),
-        hold_share=config.missing.hold_share,
-        hold_files=config.missing.hold_files,
-        keep_ns=round(config.missing.keep_days * 86_400 * SECOND),
-        phash=PHASH if config.hashing.video_phash else FINGERPRINT,
-        phash_all=config.hashing.phash,
-    )
-
-
-def _pace(config: Config) -> Pace:
-    return Pace(
-        interval_seconds=config.reconcile.interval_hours * 3600,
-        network_interval_seconds=config.reconcile.network_interval_minutes * 60,
-        settle_seconds=config.watch.settle_seconds,
-    )
-
-
-def _watching(config: Config) -> tuple[object, ...]:
-    """All that the keepers are built from."""
-    return config.scan_dirs, config.file_extensions, config.ignore, config.watch, config.reconcile
+        self.front.sync.committed()
 
 
 def _raise_open_files() -> None:
