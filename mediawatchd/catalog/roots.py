@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
+    from mediawatchd.model import Away
+
 _COLUMNS = "id, path, configured, filesystem_id, online_ns, walks, last_reconcile"
 
 
@@ -39,6 +41,13 @@ def identity(connection: sqlite3.Connection, filesystem_id: int | None) -> str |
     """By what a file system was known when it was first seen."""
     row = connection.execute("SELECT identity FROM filesystems WHERE id = ?", (filesystem_id,)).fetchone()
     return row[0] if row else None
+
+
+def lies_at(connection: sqlite3.Connection, directory_id: int, away: Away) -> bool:
+    """Whether a directory was last seen on a disk that is away, where that was mounted."""
+    query = "SELECT 1 FROM directories WHERE id = ? AND filesystem_id = ? AND path >= ? AND path < ?"
+    row = connection.execute(query, (directory_id, away.filesystem_id, *below(away.path))).fetchone()
+    return row is not None
 
 
 def configure(tx: Transaction, paths: Sequence[bytes]) -> dict[bytes, int]:

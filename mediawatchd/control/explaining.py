@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.transaction import RootRow
     from mediawatchd.config import Config
+    from mediawatchd.model import Away
     from mediawatchd.watching.roots import Roots
     from mediawatchd.watching.rules import Rules
     from mediawatchd.watching.status import RootStatus
@@ -51,6 +52,7 @@ class Standing(NamedTuple):
     config: Config
     paused: bool
     queues: Mapping[int, WorkQueue]
+    away: frozenset[Away]
 
     def unix(self, catalog_ns: int) -> float:
         """A point of catalog time on the wall clock, as if the daemon had run ever since."""
@@ -90,6 +92,7 @@ def explain(
                 config,
                 paused,
                 queues,
+                keeper.away(),
             )
             told = _unreadable(row, root, path) or _file(row, standing_of)
             found = {
@@ -150,6 +153,8 @@ def _file(row: FileRow, of: Standing) -> Explanation:
         return _missing(row, of)
     if root.state != "online":
         return _offline(root)
+    if (told := _away(row, of)) is not None:
+        return told
     if row.held:
         name = shell_word(root.path.rstrip(b"/") or b"/")
         return Explanation(
@@ -197,6 +202,16 @@ def _offline(root: RootStatus) -> Explanation:
     why = f"Its root is {root.state}: {root.message}. Nothing changes until it is back."
     following = "The root is looked at again." + (f" {root.hint}" if root.hint else "")
     return Explanation("offline", why, root.since, following, root.next_attempt)
+
+
+def _away(row: FileRow, of: Standing) -> Explanation | None:
+    """How a file stands whose own disk, mounted below the root, is not there."""
+    for place in of.away:
+        if root_rows.lies_at(of.connection, row.directory_id, place):
+            name = printable(place.path.rstrip(b"/"))
+            why = f"The disk that it is on is not mounted at {name}. Nothing changes until it is back."
+            return Explanation("offline", why, next="It is looked at again when something is mounted there.")
+    return None
 
 
 def _problem(row: FileRow, of: Standing) -> Explanation:

@@ -315,6 +315,7 @@ def test_what_was_not_hashed_yet_on_a_disk_that_goes_holds_nothing_up(point: str
             assert below(drive.place, daemon.rows()) == before
             assert hashed(daemon) == read + 1
             assert scanned(daemon, root) == "done"
+            assert daemon.get("/api/file", {"path": str(late)})["state"] == "offline"
             assert daemon.said().count("files are known") == 1, "it is looked for again and again"
             drive.mount()
             daemon.sync()
