@@ -141,7 +141,7 @@ def test_settling_and_timers_go_on_when_the_clock_is_set(tmp_path: Path, root: P
     make(root, *range(5))
     with running(tmp_path / "daemon", root, settings=SETTINGS, first=clock.first) as daemon:
         daemon.sync()
-        for number, years in enumerate([10, -30, 5, 0]):
+        for number, years in enumerate([10, -30, 0]):
             clock.shift(years * YEAR)
             walks = metric(daemon, f'mediawatchd_scans_total{{result="complete",root="{root}"}}')
             make(root, 10 + number)
@@ -161,5 +161,5 @@ def test_settling_and_timers_go_on_when_the_clock_is_set(tmp_path: Path, root: P
             )
             wait_until_house_was_kept(daemon)
             check(daemon, root)
-        assert missing(daemon) == {f"{number}.mp3" for number in range(4)}
+        assert missing(daemon) == {f"{number}.mp3" for number in range(3)}
         assert daemon.status()["degraded"] is False
