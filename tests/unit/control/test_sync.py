@@ -144,12 +144,12 @@ def test_a_time_out_says_that_hashing_is_open(bench: Bench) -> None:
 
 def test_a_time_out_says_that_the_watcher_is_open(bench: Bench) -> None:
     bench.parts.observer.drained = False
-    assert bench.refused().detail == {"synced": False, "open": "watcher"}
+    assert bench.refused(WITHIN).detail == {"synced": False, "open": "watcher"}
 
 
 def test_a_time_out_says_which_walk_is_open(bench: Bench) -> None:
     bench.parts.is_paused = True  # the keeper's walks only
-    refusal = bench.refused(walk=True)
+    refusal = bench.refused(1.0, walk=True)
     assert refusal.detail == {
         "synced": False, "open": "walk", "open_roots": [os.fsdecode(bench.root[:-1])], "open_roots_b64": [None],
     }  # fmt: skip
