@@ -73,8 +73,7 @@ class Soak:
             for number in range(12):
                 with open(root + b"/%d.mkv" % number, "wb") as file:
                     file.write(changer.random.randbytes(70_000))
-        with open(os.fsencode(self.world.machine.drive_disk.place) + b"/first.mp3", "wb") as file:
-            file.write(changer.random.randbytes(70_000))
+        self.world.use_drive()
         self.world.start()
         self.world.judge.look()
         self.world.check()
@@ -84,6 +83,7 @@ class Soak:
         began = time.monotonic()
         self.rounds += 1
         self.happened = []
+        self.world.use_drive()
         breaks = sorted(self._chance.randrange(self._changes) for _ in range(self._chance.choice([0, 1, 1, 2, 3])))
         for number in range(self._changes):
             for _ in range(breaks.count(number)):
@@ -183,7 +183,7 @@ class Soak:
         if not self.memory:
             return "not measured"
         count = len(self.memory)
-        over_time = [self.memory[(count - 1) * tenth // 10] for tenth in range(11)]
+        over_time = dict.fromkeys(self.memory[(count - 1) * tenth // 10] for tenth in range(11))
         most = [max(values) for values in zip(*self.memory, strict=True)]
         at = [f"{at.minutes:.0f}{_UNBROKEN}min{_UNBROKEN}{at.daemon_mb:.0f}/{at.all_mb:.0f}" for at in over_time]
         return f"{', '.join(at)}, at most {most[1]:.0f}/{most[2]:.0f}"

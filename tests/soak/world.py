@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.changes import Changer
 from tests.judge import Judge
-from tests.oracle import key_of
+from tests.oracle import key_of, regular_files
 from tests.soak.machine import SETTINGS, Machine, footage
 from tests.wait import wait_until
 
@@ -26,6 +26,7 @@ STATE_SECONDS = 40
 SYNC_SECONDS = 120
 TRY_SECONDS = 40
 HELD_TURNS = 5
+FILES_OF_DRIVE = 4
 
 
 class Found(Exception):
@@ -118,6 +119,14 @@ class World:
         below = os.fsencode(place) + b"/"
         known = ((path, seen.key) for path, seen in self.judge.before().items() if path.startswith(below))
         return any(_key(path) == key for path, key in known)
+
+    def use_drive(self) -> None:
+        """Have some files on the disk below a root, so that something is known of it when it goes."""
+        drive = os.fsencode(self.machine.drive_disk.place)
+        if drive + b"/" not in self.changer.away:
+            for number in range(sum(1 for _ in regular_files(drive)), FILES_OF_DRIVE):
+                with open(drive + b"/%d of the drive.mkv" % number, "wb") as file:
+                    file.write(self.changer.random.randbytes(70_000))
 
     def goes(self, place: Path) -> None:
         """A folder is about to be away: what the catalog knows of it must stay as it is."""
