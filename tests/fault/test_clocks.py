@@ -42,8 +42,8 @@ class Shifted(datetime.datetime):
         return cls.fromtimestamp(time.time(), tz)
 datetime.datetime = Shifted
 if sys.orig_argv[1:3] == ["-m", "mediawatchd"]:
-    from mediawatchd import daemon
-    daemon.HOUSEKEEPING_SECONDS = 0.5
+    from mediawatchd.daemon import serving
+    serving.HOUSEKEEPING_SECONDS = 0.5
 """
 
 
