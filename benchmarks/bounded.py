@@ -89,8 +89,8 @@ def events(folder: Path, root: Path, *, files: int) -> Iterator[Line]:
         (root / f"{number:03}").mkdir()
     with running(folder / "events", root) as daemon:
         # Filled once, the caches are no part of what a flood takes; they are bounded too.
-        _write_all(daemon, root, "first", files // 5)
-        made = files // 5
+        _write_all(daemon, root, "first", files)
+        made = files
         _hash_all(daemon, made)
         stopped: list[tuple[str, Callable[[], int] | None]] = [
             ("the workers", None),

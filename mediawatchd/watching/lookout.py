@@ -96,7 +96,9 @@ class Lookout:
         try:
             with suppress(Covered):  # whatever was seen there says nothing of what is known
                 for directory in self._visitor.names(connection, fd, path, names):
-                    self._ask_for_hinted(directory)
+                    # One that moved in is asked for by the watcher when it is watched, and is walked only then.
+                    if not names[directory[len(path) : -1]]:
+                        self._ask_for_hinted(directory)
         finally:
             os.close(fd)
 

@@ -52,7 +52,10 @@ class Outbox:
         self._answers: list[Message] = []
 
     def name(self, key: int, directory: bytes, name: bytes, *, event: str, closed: bool) -> None:
-        """Something happened to this name; `closed` when it was closed after writing or moved in."""
+        """Something happened to this name; `closed` when it was closed after writing or moved in.
+
+        After a directory that moved in, a walk of it follows when it is watched.
+        """
         with self._filled:
             self._count_locked(event)
             names = self._directory_locked(key, directory)
@@ -66,10 +69,11 @@ class Outbox:
                 self._names += 1
             names[name] = closed
 
-    def walk(self, key: int, directory: bytes, *, event: str, closed: bool) -> None:
+    def walk(self, key: int, directory: bytes, *, event: str | None, closed: bool) -> None:
         """This directory is new: everything in it is to be looked at."""
         with self._filled:
-            self._count_locked(event)
+            if event is not None:
+                self._count_locked(event)
             names = self._directory_locked(key, directory)
             if names is None:
                 return

@@ -16,10 +16,10 @@ LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """A directory appeared; `closed`: moved in whole."""
+    """A directory appeared; `closed`: moved in whole. `event` is counted when it is told, None when it was already."""
 
     directory: bytes
-    event: str
+    event: str | None
     closed: bool
 
 

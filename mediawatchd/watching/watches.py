@@ -96,8 +96,12 @@ class RootWatch:
         event = _EVENTS[mask & _ALL_EVENTS]
         if not mask & ISDIR:
             self._outbox.name(self._key, directory, name, event=event, closed=bool(mask & (CLOSE_WRITE | MOVED_TO)))
-        elif mask & (CREATE | MOVED_TO):
-            self._turns.put(Add(directory + name + b"/", f"directory_{event}", closed=bool(mask & MOVED_TO)))
+        elif mask & CREATE:
+            self._turns.put(Add(directory + name + b"/", f"directory_{event}", closed=False))
+        elif mask & MOVED_TO:
+            # Told before it is watched: that takes long where it is large, and its files have left their old path.
+            self._outbox.name(self._key, directory, name, event=f"directory_{event}", closed=True)
+            self._turns.put(Add(directory + name + b"/", None, closed=True))
         else:
             if mask & MOVED_FROM:
                 self._turns.put(Drop(directory + name + b"/"))
@@ -177,7 +181,7 @@ class RootWatch:
                     raise self._gone()
             self._outbox.watches(self._key, len(self._paths) + 1)
 
-    def _add(self, reader: Reader, directory: bytes, *, event: str, closed: bool) -> None:
+    def _add(self, reader: Reader, directory: bytes, *, event: str | None, closed: bool) -> None:
         try:
             # A pass over its parent may have come before: then its content was walked or has events of its own.
             if self._paths.get(reader.add(directory[:-1], DIRECTORY_MASK)) == directory:

@@ -89,6 +89,18 @@ def test_a_root_on_a_disk_that_hangs_stops_no_other(tmp_path: Path, root: bytes)
         assert sink.state(2) is None
 
 
+def test_where_a_folder_has_moved_is_told_before_it_is_watched(tmp_path: Path, root: bytes) -> None:
+    """To watch a large tree takes long, and meanwhile its files had left their old path and were nowhere."""
+    sink = RecordingSink()
+    os.mkdir(root + b"moving")
+    with observing(tmp_path, sink, command=broken("stick"), **SCALED) as observer:
+        observer.watch(1, root)
+        assert observer.sync(30)
+        os.rename(root + b"moving", root + b"stuck")
+        wait_until(lambda: sink.names.get((1, root + b"stuck")), within=30)
+        assert sink.walks == []
+
+
 def test_a_sync_outlives_a_restart(tmp_path: Path, root: bytes) -> None:
     sink = RecordingSink()
     with observing(tmp_path, sink, **SCALED) as observer:

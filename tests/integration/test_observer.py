@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,6 @@ from tests.watched import RecordingSink, child_of, create, observing, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from mediawatchd.watching.observer import Observer
 
@@ -132,6 +132,8 @@ def test_a_tree_moved_in_is_walked_as_closed(observer: Observer, sink: Recording
     os.rename(root + b"../outside/show", root + b"show")
     assert observer.sync(30)
     assert sink.walks == [(1, root + b"show/", True)]
+    assert sink.names == {(1, root + b"show"): True}
+    sink.clear()
     create(root + b"show/season/1.mkv")
     assert observer.sync(30)
     assert sink.names == {(1, root + b"show/season/1.mkv"): True}
@@ -348,6 +350,8 @@ def test_a_slow_daemon_makes_names_collapse_and_loses_nothing_unsaid(
     paths = [root + b"films/%d.mkv" % number for number in range(5_000)]
     for path in paths:
         create(path)
+    # A child that is slower than this test must have come to all of it before the daemon goes on.
+    wait_until(lambda: _kernel_watches(child) > len(directories), within=60)
     with open(f"/proc/{child}/status") as status:
         resident = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
     assert resident < 60_000
@@ -395,3 +399,7 @@ def _runs(pid: int) -> bool:
             return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def _kernel_watches(pid: int) -> int:
+    return sum(path.read_bytes().count(b"inotify wd:") for path in Path(f"/proc/{pid}/fdinfo").iterdir())

@@ -190,6 +190,21 @@ def test_a_root_that_goes_keeps_its_rows_and_is_watched_anew_when_it_is_back(par
     assert len(parts.present()) == 4
 
 
+def test_a_folder_that_moved_in_is_known_at_once_and_walked_when_it_is_watched(parts: Rooted, root: bytes) -> None:
+    hints = parts.keeper(root).hints
+    os.rename(root + b"films", root + b"z")
+    os.close(os.open(root + b"z/new.mp3", os.O_CREAT))
+    before = parts.present()
+    hints.add(root, b"films")
+    hints.add(root, b"z", closed=True)
+    parts.settle(root)
+    moved = {path.replace(b"/films/", b"/z/") for path in before}
+    assert parts.present() == moved != before
+    hints.add(root + b"z/", None, closed=True)
+    parts.settle(root)
+    assert parts.present() == moved | {root + b"z/new.mp3"}
+
+
 def test_a_hint_from_a_root_that_has_gone_tells_so(parts: Rooted, root: bytes) -> None:
     os.rename(root[:-1], root[:-1] + b".away")
     parts.roots.dirty(parts.root_ids[root], root, b"c.mp3", False)
@@ -340,7 +355,7 @@ def test_pause_holds_walks_back_and_lets_hints_through(parts: Rooted, root: byte
     request = parts.keeper(root).ask_for_walk(root, "job", is_job=True)
     tree({"films/new.mkv": size(5), "more/d.mkv": size(5)}).under(root)
     parts.roots.dirty(parts.root_ids[root], root + b"films/", b"new.mkv", True)
-    parts.roots.dirty(parts.root_ids[root], root, b"more", True)
+    parts.roots.dirty(parts.root_ids[root], root + b"more/", None, True)
     parts.settle(root)
     assert {root + b"films/new.mkv", root + b"more/d.mkv"} <= parts.present()
     assert not request.done.is_set()
