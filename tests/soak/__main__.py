@@ -230,7 +230,7 @@ def _run(soak: Soak, arguments: argparse.Namespace, command: str) -> int:
 
 def _counts(what: str, counts: Counter[str]) -> str:
     """The most frequent first."""
-    told = [f"{count:,} {name}".replace(" ", _UNBROKEN) for name, count in counts.most_common()]
+    told = [f"{count:,} {name}".replace(" ", _UNBROKEN) for name, count in (+counts).most_common()]
     return _wrapped(f"{what}: {', '.join(told) or 'none'}")
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from tests.disks import Disk, fill_up
 from tests.media import make_audio, make_video
@@ -24,6 +24,14 @@ DISK_BYTES = 512_000_000
 CATALOG_MB = 64
 WATCH_LIMIT = 1_000_000
 SETTINGS = {"watch": {"settle_seconds": 0.1}, "missing": {"hold_share": 0.5, "hold_files": 40}}
+
+
+class _Process(NamedTuple):
+    """`began` tells it from a later one of the same number."""
+
+    pid: int
+    began: bytes
+    command: bytes
 
 
 class Machine:
@@ -56,6 +64,7 @@ class Machine:
         self.daemon = Running(folder / "daemon", self.roots, SETTINGS, self._inside)
         self.killed: Counter[str] = Counter()
         """How many processes of each kind were sent a SIGKILL that was to be survived."""
+        self._bereaved: list[_Process] = []
 
     def end(self) -> None:
         """What runs is ended; mounts and loop devices go with the namespace."""
@@ -67,11 +76,17 @@ class Machine:
         self._holder.wait()
 
     def kill_daemon(self) -> None:
+        self._bereaved += filter(None, (_process(pid) for pid, _ in self._children()))
         self.daemon.kill()
         self.killed["daemon"] += 1
 
     def kill(self, kind: str, pids: list[int]) -> None:
         self.killed[kind] += signal_all(pids, signal.SIGKILL)
+
+    def left_behind(self) -> list[_Process]:
+        """The processes of killed daemons that still run."""
+        self._bereaved = [process for process in self._bereaved if _process(process.pid) == process]
+        return self._bereaved
 
     def limit_watches(self, count: int) -> None:
         """Of this machine's daemon only."""
@@ -135,6 +150,15 @@ def signal_all(pids: list[int], number: signal.Signals) -> int:
 
 def wait_until_stopped(pid: int) -> None:
     wait_until(lambda: _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0] in b"TZ", within=10)
+
+
+def _process(pid: int) -> _Process | None:
+    """None also for one that has ended, and nobody has asked how."""
+    with suppress(OSError):
+        state, *fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        if state not in b"ZX":
+            return _Process(pid, fields[18], _read(f"/proc/{pid}/cmdline"))
+    return None
 
 
 def _run(*command: str | Path) -> None:

@@ -168,6 +168,7 @@ class World:
             self.ask("resume")
         self.reload_due = self.resume_due = False
         configured = {root: state for root, state in self.states.items() if root not in self.unconfigured}
+        wait_until(lambda: not self.machine.left_behind(), within=STATE_SECONDS, shows=self.machine.left_behind)
         wait_until(lambda: self._told_states() == configured, within=STATE_SECONDS, shows=self._told_states)
         self._confirm_held(configured)
         wrong = self.judge.check(ignored=self.ignored, judge_moves=not self.was_reconfigured)
