@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 
 from mediawatchd.watching.canary import Canary
 from mediawatchd.watching.outbox import Outbox
@@ -78,7 +79,8 @@ def main() -> None:
     outbox = Outbox()
     threading.Thread(target=_send, args=(outbox,), name="sending", daemon=True).start()
     child = Child(outbox=outbox)
-    with os.fdopen(_SOCKET, "rb", closefd=False) as lines:
+    # A daemon that goes without having read everything resets the connection: that is an end like any other.
+    with os.fdopen(_SOCKET, "rb", closefd=False) as lines, suppress(ConnectionResetError):
         for line in lines:
             child.obey(json.loads(line))
     # Not sys.exit: threads may stand in calls that never return.
@@ -96,7 +98,7 @@ def _send(outbox: Outbox) -> None:
 
 
 def _end(failure: threading.ExceptHookArgs) -> None:
-    if not isinstance(failure.exc_value, BrokenPipeError):
+    if not isinstance(failure.exc_value, BrokenPipeError | ConnectionResetError):
         threading.__excepthook__(failure)
         sys.stderr.flush()
     os._exit(_STATUS_THREAD_DIED)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mediawatchd.watching.link import COMMAND
 from tests.wait import wait_until
 from tests.watched import RecordingSink, child_of, create, observing
 
@@ -122,6 +127,18 @@ def test_a_child_that_cannot_start_leaves_the_daemon_alone(tmp_path: Path, root:
         assert state is not None
         assert (state.kind, state.unwatched) == ("degraded", (root,))
         assert "/nonexistent" in (observer.statistics().degraded or "")
+
+
+def test_a_daemon_that_dies_before_it_has_read_everything_is_no_error_of_its_child(tmp_path: Path, root: bytes) -> None:
+    """The kernel then says that the connection was reset, and not that it has ended."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        child = subprocess.Popen(COMMAND, stdin=theirs.fileno(), stderr=subprocess.PIPE)
+        for command in (["begin", str(tmp_path), ".canary", 60.0], ["watch", 1, os.fsdecode(root)], ["canary", 1]):
+            ours.sendall(json.dumps(command).encode() + b"\n")
+        assert select.select([ours], [], [], 60)[0], "it says nothing"
+    _, said = child.communicate(timeout=60)
+    assert said == b""
 
 
 def test_a_canary_that_cannot_be_written_is_said_and_heals(tmp_path: Path, root: bytes) -> None:
