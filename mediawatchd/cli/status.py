@@ -128,7 +128,7 @@ def _notes(root: Json, screen: Screen, now_seconds: float) -> Iterator[tuple[str
     if is_online and root.get("events_reliable") is False:
         walk = quantities.unix_seconds(root.get("next_walk"))
         when = "" if walk is None else f", {quantities.soon(walk - now_seconds)}"
-        yield f"changes made on other machines are found by the next walk{when}", ""
+        yield f"changes made elsewhere are found by the next walk{when}", ""
     if root.get("held"):
         yield f"{quantities.counted(root['held'], 'file')} held: absent, but too many at once to believe it", "yellow"
     if root.get("missing"):

@@ -127,9 +127,9 @@ def test_folders_that_cannot_be_read_and_changes_that_no_event_tells_of(monkeypa
     lines = status.page({"roots": [root]}, Screen(io.StringIO(), environment={}), now_seconds=100_000.0)
     assert "    3 folders cannot be read: /srv/films/bad\\x1b: EIO" in lines
     assert "    since 1970-01-01 00:01:00, walked again in 30 s" in lines
-    assert "    changes made on other machines are found by the next walk, in 10 min" in lines
+    assert "    changes made elsewhere are found by the next walk, in 10 min" in lines
     lines = status.page({"roots": [FINE]}, Screen(io.StringIO(), environment={}), now_seconds=100_000.0)
-    assert not any("other machines" in line or "cannot be read" in line for line in lines)
+    assert not any("elsewhere" in line or "cannot be read" in line for line in lines)
 
 
 def test_since_when_and_what_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
