@@ -94,10 +94,14 @@ def _exceptions(console: Console, answer: Json) -> list[str]:
     """What is not as it should be although all is in sync."""
     show = console.err.shown
     lines = [f"offline, so not looked at: {show(path)}" for path in raw_paths(answer, "offline")]
-    unsettled = raw_paths(answer, "unsettled")
-    lines += [f"changed again meanwhile: {show(path)}" for path in unsettled[:_NAMED]]
-    if len(unsettled) > _NAMED:
-        lines.append(f"and {len(unsettled) - _NAMED:,} more that changed again")
+    for name, what, more in (
+        ("unreadable", "could not be read", "that could not be read"),
+        ("unsettled", "changed again meanwhile", "that changed again"),
+    ):
+        paths = raw_paths(answer, name)
+        lines += [f"{what}: {show(path)}" for path in paths[:_NAMED]]
+        if len(paths) > _NAMED:
+            lines.append(f"and {len(paths) - _NAMED:,} more {more}")
     if answer.get("problems"):
         lines.append(
             f"{quantities.counted(answer['problems'], 'file')} with a problem:"

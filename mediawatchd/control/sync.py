@@ -149,6 +149,7 @@ class Sync:
             "problems": sum(each["problems"] for each in totals.values()),
             "held": sum(each["held"] for each in totals.values()),
             **path_lists("offline", [status.path for status in statuses if status.state != "online"]),
+            **path_lists("unreadable", [each.path for status in statuses for each in status.unreadable]),
         }
 
 

@@ -56,7 +56,8 @@ def test_a_folder_that_cannot_be_read_keeps_its_rows_and_is_walked_again(
         for name in ("bad/5.mp3", "good/6.mp3"):
             (source / name).write_bytes(os.fsencode(name))
         for _ in range(3):
-            assert daemon.sync(walk=True)["offline"] == []
+            answer = daemon.sync(walk=True)
+            assert (answer["offline"], answer["unreadable"]) == ([], [str(remote / "bad")])
         after = daemon.present()
         assert after.pop(os.fsencode(remote / "good/6.mp3"))["quick_hash"] == quick_hash(bytes(source / "good/6.mp3"))
         assert after == before

@@ -31,11 +31,13 @@ def test_sync(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
 def test_sync_names_what_it_could_not_wait_for(daemon: FakeDaemon, run: Callable[..., Outcome]) -> None:
     unsettled = [f"/srv/{number}" for number in range(12)]
     body = SYNCED | {"unsettled": unsettled, "problems": 1, "held": 2, "offline": ["/usb\x1b"]}
+    body |= {"unreadable": ["/srv/bad"]}
     daemon.on("POST", "/api/sync", answer(200, body))
     outcome = run("sync")
     assert (outcome.status, outcome.out) == (0, "in sync\n")
     assert outcome.err.splitlines() == [
         "offline, so not looked at: /usb\\x1b",
+        "could not be read: /srv/bad",
         *[f"changed again meanwhile: /srv/{number}" for number in range(10)],
         "and 2 more that changed again",
         "1 file with a problem: `mediawatchctl files --problem` lists them",

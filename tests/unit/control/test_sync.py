@@ -73,7 +73,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def test_all_is_done(bench: Bench) -> None:
     assert bench.wait() == {
         "synced": True, "unsettled": [], "unsettled_b64": [], "problems": 2, "held": 0,
-        "offline": [], "offline_b64": [],
+        "offline": [], "offline_b64": [], "unreadable": [], "unreadable_b64": [],
     }  # fmt: skip
 
 
