@@ -25,6 +25,7 @@ from mediawatchd.model import (
     PERCEPTUAL_HASH,
     PHASH,
     SECOND,
+    Away,
     DirectoryMove,
     Former,
     Found,
@@ -100,6 +101,7 @@ class Catalog:
         self.policy = policy
         self.now: float = 100
         self.online: frozenset[int] | None = None
+        self.away: frozenset[Away] = frozenset()
         self.listened = True
         self.mounts_unchanged = True
         self.directories = Directories(self.connection)
@@ -126,6 +128,7 @@ class Catalog:
             seq=self._seq,
             listened=self.listened,
             online=frozenset(self._roots) if self.online is None else self.online,
+            away=self.away,
         )
         self.connection.execute("BEGIN IMMEDIATE")
         try:

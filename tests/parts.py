@@ -43,6 +43,7 @@ class Parts:
             heart=self.heartbeats.register("writer"),
             mounts_unchanged=lambda _generation, _path: True,
             online=lambda: self.online,
+            away=frozenset,
             listened=lambda: True,
             committed=self._committed,
         )

@@ -30,7 +30,7 @@ def missing_with(tx: Transaction, quick_hash: bytes, size: int) -> FileRow | Non
 
 
 def copy_of(tx: Transaction, row: FileRow) -> FileRow | None:
-    """The only other row with the content of one that is going, if that is present and came after it, of late."""
+    """The only other row with the content of one that is going, if that came after it, of late, and is there."""
     if row.quick_hash is None:
         return None
     rows = tx.connection.execute(
@@ -40,8 +40,11 @@ def copy_of(tx: Transaction, row: FileRow) -> FileRow | None:
     if len(rows) != 1:
         return None
     copy = FileRow._make(rows[0])
-    is_new = copy.id > row.id and tx.time - copy.first_seen < COPIED_SECONDS
-    return _online(tx, copy) if is_new and copy.missing_since is None and copy.absent_ns is None else None
+    if copy.id < row.id or tx.time - copy.first_seen >= COPIED_SECONDS:
+        return None
+    if copy.missing_since is not None or copy.absent_ns is not None or _is_away(tx, copy):
+        return None
+    return _online(tx, copy)
 
 
 def move(tx: Transaction, former: FileRow, here: FileRow, quick_hash: bytes) -> None:
@@ -74,3 +77,9 @@ def move(tx: Transaction, former: FileRow, here: FileRow, quick_hash: bytes) -> 
 
 def _online(tx: Transaction, row: FileRow) -> FileRow | None:
     return row if tx.directory(row).root_id in tx.online else None
+
+
+def _is_away(tx: Transaction, row: FileRow) -> bool:
+    """Whether its disk, mounted below a root, is not there now."""
+    directory = tx.directory(row)
+    return any(directory.filesystem_id == disk and directory.path.startswith(path) for path, disk in tx.away)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mediawatchd.catalog.directories import Directories, DirectoryRow
     from mediawatchd.catalog.totals import Totals
-    from mediawatchd.model import MediaType
+    from mediawatchd.model import Away, MediaType
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ class Transaction:
     seq: int
     listened: bool
     online: frozenset[int]
+    away: frozenset[Away]
     events: list[Event] = field(default_factory=list)
     kept_events: list[Event] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)

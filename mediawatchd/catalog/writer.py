@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from mediawatchd.catalog.clock import CatalogClock
     from mediawatchd.catalog.database import Database
-    from mediawatchd.model import DirectoryMove, Event, Outcome, Report
+    from mediawatchd.model import Away, DirectoryMove, Event, Outcome, Report
     from mediawatchd.telemetry.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
@@ -124,6 +124,7 @@ class Writer:
         heart: Heartbeat,
         mounts_unchanged: Callable[[int, bytes], bool],
         online: Callable[[], frozenset[int]],
+        away: Callable[[], frozenset[Away]],
         listened: Callable[[], bool],
         committed: Callable[[Committed], None],
     ) -> None:
@@ -131,6 +132,7 @@ class Writer:
         self._clock = clock
         self._heart = heart
         self._online = online
+        self._away = away
         self._listened = listened
         self._committed = committed
         self._inbox: Inbox[_Message] = Inbox(capacity=CAPACITY)
@@ -310,6 +312,7 @@ class Writer:
             seq=self._seq,
             listened=self._listened(),
             online=self._online(),
+            away=self._away(),
         )
         try:
             self._connection.execute("BEGIN IMMEDIATE")

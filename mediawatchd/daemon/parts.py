@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mediawatchd.config import Config
-    from mediawatchd.model import Task
+    from mediawatchd.model import Away, Task
     from mediawatchd.telemetry.logs import Counter
     from mediawatchd.watching.mounts import Table
     from mediawatchd.work.queue import WorkQueue
@@ -121,6 +121,7 @@ class Daemon:
             heart=self.heartbeats.register("writer"),
             mounts_unchanged=lambda generation, path: not self.mounts.changed_since(generation, path),
             online=self._online,
+            away=self._away,
             listened=self.feed.is_listened_to,
             committed=self._committed,
         )
@@ -374,6 +375,9 @@ class Daemon:
 
     def _online(self) -> frozenset[int]:
         return self.roots.online()
+
+    def _away(self) -> frozenset[Away]:
+        return self.roots.away()
 
     def current_file(self) -> bytes | None:
         """A file that is being read, for progress."""

@@ -45,6 +45,7 @@ class Writing:
             heart=self.heartbeats.register("writer"),
             mounts_unchanged=lambda generation, path: True,
             online=lambda: frozenset({1}),
+            away=frozenset,
             listened=lambda: True,
             committed=self.hear,
         )

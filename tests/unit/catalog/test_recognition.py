@@ -1,0 +1,36 @@
+"""What is made of a file that goes after a copy of it was seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from mediawatchd.model import Away
+from tests.catalogs import Catalog, file
+
+ORIGINAL = b"films/original.mkv"
+COPY = b"disk/copy.mkv"
+
+
+@pytest.fixture
+def copied(catalog: Catalog) -> Catalog:
+    for number, path in enumerate((ORIGINAL, COPY), 1):
+        folder, _, name = path.rpartition(b"/")
+        catalog.look(folder + b"/", file(name, inode=number))
+        catalog.hash(path, "content")
+    return catalog
+
+
+def test_a_file_that_goes_after_it_was_copied_has_moved_there(copied: Catalog) -> None:
+    known = copied.present()[ORIGINAL]
+    copied.miss(b"films/", b"original.mkv")
+    assert copied.present() == {COPY: known}
+    assert copied.missing() == []
+
+
+def test_a_copy_on_a_disk_that_is_away_is_not_taken_for_the_file_that_goes(copied: Catalog) -> None:
+    # The row of the copy was deleted, and the one of the file that went stood at a path that nobody could look at.
+    known = copied.present()
+    copied.away = frozenset({Away(copied.absolute(b"disk/"), copied.disk)})
+    copied.miss(b"films/", b"original.mkv")
+    assert copied.present() == {COPY: known[COPY]}
+    assert len(copied.missing()) == 1
