@@ -59,12 +59,14 @@ class Walks:
             if self._closed:
                 request.end(ENDED)
                 return request
-            if not request.is_job:
-                for waiting in self._waiting:
-                    if waiting.path == request.path and not waiting.is_job:
-                        return waiting
-            if request.cause == HINT:
-                request = self._collapse_locked(request)
+            if (waiting := self._waiting_locked(request)) is not None:
+                return waiting
+            if request.cause == HINT and (collapsed := self._collapse_locked()) is not None:
+                request = collapsed
+                if (waiting := self._waiting_locked(request)) is not None:
+                    # One walk of the root is enough, however many hints come while another is under way.
+                    waiting.mark = min(waiting.mark, request.mark)
+                    return waiting
             if request.is_job or request.cause == HINT:
                 self._waiting.appendleft(request)
             else:
@@ -72,11 +74,17 @@ class Walks:
         self._wake()
         return request
 
-    def _collapse_locked(self, request: WalkRequest) -> WalkRequest:
-        """A hinted walk, or the walk of the root that it and all that wait have become."""
+    def _waiting_locked(self, request: WalkRequest) -> WalkRequest | None:
+        """The walk that waits and serves this request too."""
+        if request.is_job:
+            return None
+        return next((one for one in self._waiting if one.path == request.path and not one.is_job), None)
+
+    def _collapse_locked(self) -> WalkRequest | None:
+        """When too many hinted walks wait, the walk of the root that they become."""
         hinted = [waiting for waiting in self._waiting if waiting.cause == HINT]
         if len(hinted) < HINTED:
-            return request
+            return None
         self._waiting = deque(waiting for waiting in self._waiting if waiting.cause != HINT)
         for waiting in hinted:
             waiting.end(None)

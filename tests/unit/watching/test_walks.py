@@ -117,3 +117,14 @@ def test_too_many_hinted_walks_become_one_of_the_root(bench: Bench, monkeypatch:
     assert all(each.done.is_set() for each in waiting)
     assert bench.walks.first_mark(paused=False) == 0
     assert bench.paths() == [b"/m/a/", b"/m/"]
+
+
+def test_hints_without_end_ask_for_one_walk_of_the_root(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thousand of them asked for one more: a tree of 100,000 new folders was walked for an hour."""
+    monkeypatch.setattr(walks, "HINTED", 3)
+    periodic = bench.walks.ask(WalkRequest(b"/m/", "periodic", 50))
+    for number in range(40):
+        bench.walks.ask(WalkRequest(b"/m/%d/" % number, HINT, 10 + number))
+    # Who waits for the oldest of them waits for that walk.
+    assert periodic.mark == 10
+    assert len(bench.paths()) <= 4
