@@ -73,7 +73,7 @@ class Turns:
         self._stopped = False
 
     def put(self, turn: Turn) -> None:
-        """Never blocks and never grows beyond the limit by more than the probes under way."""
+        """Never blocks, and never grows beyond the limit by more than a few."""
         with self._changed:
             if len(self._waiting) >= self._limit and isinstance(turn, Add | Drop):
                 self._waiting = deque(each for each in self._waiting if not isinstance(each, Add | Drop))
@@ -81,6 +81,11 @@ class Turns:
             if isinstance(turn, Rebuild) and any(isinstance(each, Rebuild) for each in self._waiting):
                 # The pass that waits will come after this loss too.
                 return
+            if isinstance(turn, Check) and turn in self._waiting:
+                return
+            if isinstance(turn, Probe) and self._waiting and isinstance(self._waiting[-1], Probe):
+                # The newest stands for all before it. While a disk hangs, one a minute comes.
+                self._waiting.pop()
             self._waiting.append(turn)
             self._changed.notify()
 

@@ -6,14 +6,14 @@ import errno
 import time
 
 from mediawatchd.watching import limits
-from mediawatchd.watching.turns import Add, Drop, Probe, Rebuild, Retry, Turns
+from mediawatchd.watching.turns import Add, Check, Drop, Gone, Probe, Rebuild, Retry, Turns
 from mediawatchd.watching.unwatched import NAMED_LIMIT, Unwatched
 
 
 def taken(turns: Turns) -> list[object]:
-    turns.put(Probe(-1))
+    turns.put(Gone())
     result = []
-    while (turn := turns.wait_next(None)) != Probe(-1):
+    while (turn := turns.wait_next(None)) != Gone():
         result.append(turn)
     return result
 
@@ -42,6 +42,21 @@ def test_a_pass_that_waits_is_enough_for_further_losses() -> None:
     turns.put(Rebuild("overflow"))
     turns.put(Rebuild("overflow"))
     assert taken(turns) == [Rebuild("overflow")]
+
+
+def test_probes_and_directories_without_end_do_not_pile_up_behind_a_disk_that_hangs() -> None:
+    """A probe a minute waited for each day on which the disk did not answer."""
+    turns = Turns(limit=4)
+    for number in range(100):
+        turns.put(Probe(number))
+        turns.put(Probe(1000 + number))
+        turns.put(Check())
+        turns.put(Check())
+        turns.put(Drop(b"/%d/" % number))
+    waiting = taken(turns)
+    assert len(waiting) < 10
+    assert Probe(1099) in waiting
+    assert Rebuild("too_many_hints") in waiting
 
 
 def test_a_retry_that_is_due_comes_before_what_waits() -> None:
