@@ -45,7 +45,7 @@ def fit(times: Seconds, others: Seconds, matches: NDArray[np.bool_]) -> Timeline
     away = np.abs(others[columns] - speeds[:, None] * times[rows] - offsets[:, None])
     # The match of each frame that is nearest to each line.
     nearest = np.minimum.reduceat(away, firsts, axis=1)
-    tolerance = TOLERANCE * max(_interval(times), _interval(others))
+    tolerance = _tolerance(times, others)
     near = nearest <= tolerance
     best = np.lexsort((np.where(near, nearest, 0).sum(axis=1), np.abs(speeds - 1), -near.sum(axis=1)))[0]
 
@@ -60,6 +60,13 @@ def fit(times: Seconds, others: Seconds, matches: NDArray[np.bool_]) -> Timeline
     return Timeline(offset, speed, frames, partners)
 
 
+def same_moment(times: Seconds, others: Seconds, timeline: Timeline) -> NDArray[np.bool_]:
+    """Which frames i and j of the two are the same moment by the timeline, as near as two sets of frames can tell."""
+    moved = timeline.speed * times + timeline.offset_seconds
+    near: NDArray[np.bool_] = np.abs(others - moved[:, None]) <= _tolerance(times, others)
+    return near
+
+
 def _lines(times: Seconds, others: Seconds) -> tuple[Seconds, Seconds]:
     """Speeds and offsets of the lines to try."""
     first, second = np.triu_indices(len(times), 1)
@@ -72,6 +79,10 @@ def _lines(times: Seconds, others: Seconds) -> tuple[Seconds, Seconds]:
         np.concatenate((np.ones(len(times)), speeds)),
         np.concatenate((others - times, others[first] - speeds * times[first])),
     )
+
+
+def _tolerance(times: Seconds, others: Seconds) -> float:
+    return TOLERANCE * max(_interval(times), _interval(others))
 
 
 def _interval(times: Seconds) -> float:

@@ -139,6 +139,44 @@ def test_two_parts_of_one_scene_are_no_copies() -> None:
     assert match.distance < 60
 
 
+def setting(*seed: object, steps: int) -> list[bytes]:
+    """Sixteen frames of one room, in which so much changes from each frame to the next, and stays so."""
+    frames = [FILM[0]]
+    for number in range(15):
+        frames.append(changed(frames[-1], steps, *seed, number))
+    return frames
+
+
+def noisy(frames: list[bytes], bits: int, *seed: object) -> list[bytes]:
+    return [changed(frame, bits, *seed, number) for number, frame in enumerate(frames)]
+
+
+def test_what_changes_in_the_same_setting_must_be_the_same() -> None:
+    """Two lectures at one blackboard: it fills up in both, so frames of the same moment are the most alike."""
+    board = setting("board", steps=5)
+    one, other = (fingerprint(noisy(board, 26, lecture)) for lecture in "ab")
+
+    match = score(one, other)
+
+    assert match.verdict is None
+    assert match.distance < 50
+
+
+def test_a_logo_and_low_bitrate_do_not_hide_a_copy_of_a_quiet_scene() -> None:
+    talk = noisy(setting("talk", steps=6), 8, "talk")
+    copy = fingerprint([changed(frame, 10, "codec", number) for number, frame in enumerate(talk)])
+
+    assert score(fingerprint(talk), edited(copy, lambda frame: changed(frame, 40, "logo")))[0] == "duplicate"
+
+
+def test_a_poor_copy_of_a_dance_in_circles_is_found_though_other_rounds_look_as_much_alike() -> None:
+    """The codec, not the moment, decides which of the four rounds is the most alike."""
+    poses = [changed(FILM[0], 30, "pose", number) for number in range(4)]
+    dance = noisy([poses[number % 4] for number in range(16)], 1, "own")
+
+    assert score(fingerprint(dance), fingerprint(noisy(dance, 32, "codec")))[0] == "duplicate"
+
+
 def test_the_same_pictures_backwards_are_no_copy() -> None:
     assert score(ORIGINAL, fingerprint(FILM[::-1])).verdict is None
 
