@@ -43,7 +43,7 @@ unit: $(INSTALLED) ## the fast tests only
 	$(BIN)/python -m pytest -n 4 --dist loadfile tests/unit
 
 .PHONY: bench
-bench: $(INSTALLED) ## measure speed and memory against their targets; some minutes, and 4 GB below /tmp for as long
+bench: $(INSTALLED) ## measure speed and memory against their targets; half an hour, and 4 GB below /tmp for as long
 	$(BIN)/python -m benchmarks
 
 .PHONY: bench-similar

@@ -26,6 +26,8 @@ WRITERS = 4
 FOLDERS = 500
 EVENTS_OF_A_FILE = 2
 LIMIT_MB = 20.0
+MESSAGE = 1_000
+"""Facts in one message to the writer at most."""
 WATCH_BYTES = 500.0
 """What a watched directory may take in the watcher child, which has an object for each."""
 LIMIT_RATIO = 20.0
@@ -66,6 +68,14 @@ class _Gauge:
             if name.startswith("mediawatchd_queue_length"):
                 queue = name.split('"')[1]
                 self.lengths[queue] = max(length, self.lengths.get(queue, 0))
+
+    def is_bounded(self) -> bool:
+        """Whether no queue was longer than its capacity and the last message that it took."""
+        metrics = self._daemon.metrics()
+        return all(
+            length <= metrics[f'mediawatchd_queue_capacity{{queue="{queue}"}}'] + MESSAGE
+            for queue, length in self.lengths.items()
+        )
 
     def counted(self, name: str) -> int:
         """By how much a counter, in all its labels, has grown."""
@@ -128,7 +138,7 @@ def _flood(daemon: Daemon, root: Path, what: str, pid: int | None, *, files: int
         name,
         f"{names:,} paths",
         f"{made:,} paths",
-        rows == names == made and hashed == files,
+        rows == names == made and hashed == files and gauge.is_bounded(),
         f"{rows:,} rows; {hashed:,} hashed; {told:,} events taken, lost {lost} times; "
         f"the longest that queues were: {', '.join(f'{each} {length:.0f}' for each, length in gauge.lengths.items())}",
     )
