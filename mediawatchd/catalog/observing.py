@@ -80,8 +80,8 @@ def _observe(tx: Transaction, report: Report, directory: DirectoryRow, found: Fo
             # Off the path without a word: it may turn up under another name in this very set.
             displaced[row.id] = report.at_ns
             tx.store(row, row._replace(missing_since=int(tx.time)))
-        displaced.pop(former.id, None)
-        _move(tx, report, directory, former, found)
+        came_back = former.missing_since is not None and displaced.pop(former.id, None) is None
+        _move(tx, report, directory, former, found, came_back=came_back)
     elif row is not None:
         _changed(tx, report, row, found)
     else:
@@ -159,24 +159,24 @@ def _changed(tx: Transaction, report: Report, row: FileRow, found: Found) -> Non
     perceptual.drop(tx, row.id)
 
 
-def _move(tx: Transaction, report: Report, directory: DirectoryRow, row: FileRow, found: Found) -> None:
+def _move(
+    tx: Transaction, report: Report, directory: DirectoryRow, row: FileRow, found: Found, *, came_back: bool
+) -> None:
+    """`came_back`: it was missing, and whatever happened to it meanwhile nobody has seen."""
     former = tx.path(row)
-    tx.store(
-        row,
-        row._replace(
-            directory_id=directory.id,
-            name=found.name,
-            fact_ns=report.at_ns,
-            absent_ns=None,
-            held=0,
-            hidden=0,
-            missing_since=None,
-            missing_online_ns=None,
-            missing_walks=None,
-        )
-        .with_stamp(found.stamp)
-        .with_kind(found.media_type, tx.wants(found.media_type)),
+    new = row._replace(
+        directory_id=directory.id,
+        name=found.name,
+        fact_ns=report.at_ns,
+        absent_ns=None,
+        held=0,
+        hidden=0,
+        missing_since=None,
+        missing_online_ns=None,
+        missing_walks=None,
     )
+    new = _restamped(new, found.stamp, report.at_ns + found.settle_ns) if came_back else new.with_stamp(found.stamp)
+    tx.store(row, new.with_kind(found.media_type, tx.wants(found.media_type)))
     if former != directory.path + found.name:
         path, detail = directory.path + found.name, report.noticed("known by its inode")
         tx.tell("moved", report.root_id, path, former=former, detail=detail)

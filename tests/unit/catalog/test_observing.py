@@ -639,3 +639,27 @@ def test_a_report_may_be_empty(catalog: Catalog) -> None:
     report: Report = catalog.report(b"films/")
     catalog.observe(report)
     assert b"films/" in catalog.directory_paths()
+
+
+def test_a_link_that_is_remembered_from_before_its_bytes_changed_is_hashed_again(catalog: Catalog) -> None:
+    """Of a file that was missing for a time, size and time do not tell that it is what it was."""
+    catalog.look(b"", file(b"b.mkv", inode=5))
+    catalog.hash(b"b.mkv", "old")
+    catalog.now += 3_600
+    catalog.look(b"", file(b"a.mkv", inode=5, links=2))
+    catalog.hash(b"a.mkv", "old")
+    catalog.miss(b"", b"a.mkv")
+    remembered = catalog.former(b"a.mkv")
+    catalog.look(b"", file(b"b.mkv", inode=5, ctime=2_000))
+    catalog.hash(b"b.mkv", "new")
+    catalog.look(b"", file(b"c.mkv", inode=5, ctime=3_000, links=2, former=remembered))
+    row = catalog.row(b"c.mkv")
+    assert (row.id, row.quick_hash, row.former_quick_hash) == (remembered.file_id, None, digest("old"))
+    assert row.lacks & QUICK_HASH
+
+
+def test_a_file_that_was_not_missing_in_between_moves_with_its_hash(catalog: Catalog) -> None:
+    catalog.look(b"", file(b"a.mkv", inode=5))
+    catalog.hash(b"a.mkv", "same")
+    catalog.look(b"", file(b"c.mkv", inode=5, ctime=3_000, former=catalog.former(b"a.mkv")))
+    assert catalog.row(b"c.mkv").quick_hash == digest("same")
