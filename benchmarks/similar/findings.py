@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 import random
 import statistics
-from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.similar.hashing import CLIP, tell
+from benchmarks.similar.hashing import CLIP, in_processes, tell
 from mediawatchd.hashing.fingerprint import unpack
 from mediawatchd.similarity.score import Match, score
 from mediawatchd.similarity.search import Index
@@ -89,13 +88,12 @@ def _pairs(
     videos: Sequence[Video], numbers: Sequence[tuple[int, int]], met: set[tuple[int, int]], processes: int
 ) -> list[Pair]:
     found: list[Pair] = []
-    with ProcessPoolExecutor(processes) as pool:
-        parts = _batched(numbers)
-        for part, matches in zip(parts, pool.map(_scores, _blobs(videos, parts)), strict=True):
-            for (one, other), match in zip(part, matches, strict=True):
-                pair = min(one, other), max(one, other)
-                found.append(Pair(videos[one], videos[other], pair in met, match))
-            tell(f"compared {len(found):,} of {len(numbers):,} pairs")
+    parts = _batched(numbers)
+    for part, matches in zip(parts, in_processes(_scores, _blobs(videos, parts), processes), strict=True):
+        for (one, other), match in zip(part, matches, strict=True):
+            pair = min(one, other), max(one, other)
+            found.append(Pair(videos[one], videos[other], pair in met, match))
+        tell(f"compared {len(found):,} of {len(numbers):,} pairs")
     return found
 
 

@@ -7,9 +7,10 @@ import shutil
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from benchmarks.similar.copies import make
 from mediawatchd.hashing.descriptor import stamp_of
@@ -17,10 +18,13 @@ from mediawatchd.hashing.perceptual import attempt
 from mediawatchd.model import Changed, Failed, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from benchmarks.similar.edits import Edit
     from mediawatchd.model import PerceptuallyHashed
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 CLIP = "clip"
 """The kind of what is no lookalike."""
@@ -63,12 +67,20 @@ class Work(NamedTuple):
 def hash_all(works: Sequence[Work], scratch: Path | None, processes: int) -> list[Video]:
     """What is made lies in `scratch` only for as long as it is hashed. Tells on stderr how far it is."""
     videos: list[Video] = []
-    with tempfile.TemporaryDirectory(dir=scratch) as folder, ProcessPoolExecutor(processes) as pool:
-        done = [pool.submit(_hash, work, folder) for work in works]
-        for number, future in enumerate(as_completed(done), 1):
-            videos += future.result()
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        for number, found in enumerate(in_processes(partial(_hash, folder), works, processes), 1):
+            videos += found
             tell(f"made and hashed {number} of {len(works)} parts, {len(videos)} videos")
     return sorted(videos, key=lambda video: (video.source.kind, video.source.content, video.edit or ""))
+
+
+def in_processes(do: Callable[[Part], Result], parts: Iterable[Part], processes: int) -> Iterator[Result]:
+    """What is done with each part, in order; with one process, in this one, which may have threads."""
+    if processes == 1:
+        yield from map(do, parts)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        yield from pool.map(do, parts)
 
 
 def tell(text: str) -> None:
@@ -90,7 +102,7 @@ def outcome_of(path: Path, video_phash: bool, fingerprint: bool) -> Perceptually
     return outcome
 
 
-def _hash(work: Work, folder: str) -> list[Video]:
+def _hash(folder: str, work: Work) -> list[Video]:
     own = Path(tempfile.mkdtemp(dir=folder))
     try:
         return list(_videos(work, own))

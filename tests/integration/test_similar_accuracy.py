@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     from benchmarks.similar.findings import Findings
 
 SEVERE = {"h265 at low bitrate", "letterbox", "5 % cropped", "logo", "mirrored, letterbox, darker", "5 % faster",
-          "first second gone", "several at once", "middle half"}  # fmt: skip
+          "several at once", "middle half"}  # fmt: skip
 KINDS = ("talking head", "static camera", "title cards", "dark film", "blackboard")
+
+
+# Some ten seconds of work, all of it in the fixture; a busy machine may take many times as long.
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     """Two films in copies, two episodes behind one opening, and two videos of each kind of lookalike."""
     folder = tmp_path_factory.mktemp("accuracy")
-    films = [folder / f"film {number}.mp4" for number in range(5)]
+    films = [folder / f"film {number}.mp4" for number in range(4)]
     for number, film in enumerate(films):
-        make_video(film, content=10 + number, seconds=9.0, size=(256, 144))
+        make_video(film, content=10 + number, seconds=8.0, size=(128, 72))
     severe = [edit for edit in EDITS if edit.name in SEVERE]
     assert len(severe) == len(SEVERE)
     works = [Work(Source(CLIP, film.name, frozenset(), film), True, severe) for film in films[:2]]
