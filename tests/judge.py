@@ -84,7 +84,7 @@ class Judge:
             )
         rows = self._rows()
         known = {quick_hash for quick_hash, _ in rows.values()}
-        # One that came back and was then taken for the copy of another has become that one, and whatever it became then:
+        # One that came back and was then taken for the copy of another has become that one, and whatever that became:
         # a file that was moved across is such a copy, and may have been replaced at once.
         known |= {crossing.quick_hash for crossing in self._changer.crossings}
         yield from (
