@@ -62,7 +62,8 @@ EDITS = (
     Edit("bars on all sides", "pad=2*trunc(iw*5/8):2*trunc(ih*5/8):(ow-iw)/2:(oh-ih)/2"),
     Edit("5 % cropped", "crop=2*trunc(iw*0.475):2*trunc(ih*0.475)"),
     Edit("5 % cropped on each side", "crop=2*trunc(iw*0.45):2*trunc(ih*0.45)"),
-    Edit("logo", "drawbox=x=iw*0.78:y=ih*0.05:w=iw*0.17:h=ih*0.13:color=white:t=fill"),
+    Edit("logo", "drawbox=x=iw*0.83:y=ih*0.05:w=iw*0.12:h=ih*0.09:color=white@0.7:t=fill"),
+    Edit("white box", "drawbox=x=iw*0.78:y=ih*0.05:w=iw*0.17:h=ih*0.13:color=white:t=fill"),
     Edit("subtitles", "drawbox=x=iw*0.2:y=ih*0.82:w=iw*0.6:h=ih*0.09:color=white:t=fill:enable='lt(mod(t,3),2)'"),
     Edit("brighter", "lutyuv=y=val+40"),
     Edit("darker", "lutyuv=y=16+(val-16)*0.55"),
@@ -87,6 +88,9 @@ EDITS = (
         f"trim=start={{25%|{SHORTEST_SECONDS:.0f}}}:end={{75%|{SHORTEST_SECONDS:.0f}}} setpts=PTS-STARTPTS",
     ),
 )
+
+BEYOND = frozenset({"white box"})
+"""Names of edits that are told of and not counted: nobody hides so much of a film whose copy should be found."""
 
 FEW = tuple(
     edit
