@@ -135,9 +135,11 @@ def _folders_above(path: bytes) -> list[bytes]:
 def forget_before(tx: Transaction, time: float) -> None:
     """Delete the history before a Unix time; on the writer's thread.
 
-    What was told while the clock was not set is as old as what was told around it.
+    What was told while the clock was wrong is as old as what was told around it: nothing goes that came after
+    something of late.
     """
     tx.connection.execute(
-        "DELETE FROM history WHERE seq <= (SELECT max(seq) FROM history WHERE time >= ? AND time < ?)",
-        (SANE_TIME, time),
+        "DELETE FROM history WHERE seq <= (SELECT max(seq) FROM history WHERE time >= ? AND time < ? "
+        "AND seq < coalesce((SELECT min(seq) FROM history WHERE time >= ?), ?))",
+        (SANE_TIME, time, time, MAX_INTEGER),
     )

@@ -84,8 +84,11 @@ class Sandbox:
         pid = self._process.pid
         assert self._process.poll() is None, f"systemd did not start: {self._console.read_text()}"
         [*children] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        if not children or Path(f"/proc/{children[0]}/comm").read_text() != "systemd\n":
-            return False
+        try:
+            if not children or Path(f"/proc/{children[0]}/comm").read_text() != "systemd\n":
+                return False
+        except (FileNotFoundError, ProcessLookupError):
+            return False  # a command on the way to it, that has ended meanwhile
         self._init = int(children[0])
         return self.run("systemctl", "is-system-running", check=False).stdout in {"running\n", "degraded\n"}
 

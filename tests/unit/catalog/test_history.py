@@ -50,6 +50,15 @@ def test_what_was_told_before_the_clock_was_set_is_forgotten_with_what_was_told_
     assert left(SANE_TIME + 1000) == []
 
 
+def test_a_boot_with_an_old_date_takes_no_history_of_late_along(catalog: Catalog) -> None:
+    # A board without a clock starts with the date of its system's build.
+    cut = SANE_TIME + 1_000
+    for seq, when in enumerate((cut - 500, cut + 10, cut - 400, cut + 20), 1):
+        catalog.connection.execute("INSERT INTO history (seq, time, event) VALUES (?, ?, 'added')", (seq, when))
+    catalog.run(lambda tx: forget_before(tx, cut))
+    assert [seq for (seq,) in catalog.connection.execute("SELECT seq FROM history ORDER BY seq")] == [2, 3, 4]
+
+
 def put(catalog: Catalog, *events: tuple[str, bytes | None, bytes]) -> None:
     """Events as they are stored, numbered from 1."""
     for seq, (event, former, path) in enumerate(events, start=1):
