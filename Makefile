@@ -21,7 +21,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  \1 	/p' Makefile | expand -t 18
 
 .PHONY: run
-run: $(INSTALLED) ## watch MEDIA=DIR, or without it a small demo library made for the purpose; Ctrl-C ends it
+run: $(INSTALLED) ## watch MEDIA=DIR, or without it a demo library made for the purpose, on PORT=8080; Ctrl-C ends it
 	@media=$$MEDIA_TYPED; \
 	case $$media in \
 	'') media=$${XDG_CACHE_HOME:-$$HOME/.cache}/mediawatchd/demo; \
@@ -31,7 +31,7 @@ run: $(INSTALLED) ## watch MEDIA=DIR, or without it a small demo library made fo
 	'~/'*) media=$$HOME/$${media#'~/'} ;; \
 	esac; \
 	if [ ! -d "$$media" ]; then echo "make run: there is no folder $$media" >&2; exit 2; fi; \
-	exec $(BIN)/mediawatchd "$$media"
+	exec $(BIN)/mediawatchd $(if $(PORT),--port '$(PORT)') "$$media"
 
 .PHONY: test
 test: check ## check, then every test; what this machine cannot run is listed at the end

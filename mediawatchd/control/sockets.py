@@ -96,7 +96,7 @@ def bind_tcp(host: str, port: int) -> Bound:
             return Bound(bound, frozenset({host.lower(), bound.getsockname()[0]}), lambda: None)
     raise SocketUnavailable(
         f"cannot listen on {host} port {port}: {refusal.strerror}",
-        hint="Choose another port as `server: port` or with --port; `--port none` does without one.",
+        hint="Choose another port as `server: port` or with --port (make run PORT=8081); `none` does without one.",
     ) from refusal
 
 

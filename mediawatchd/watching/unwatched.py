@@ -89,7 +89,9 @@ class Unwatched:
             hint = limits.watches_hint(watched + count)
         elif self._named:
             reasons = {os.strerror(number) for number, _ in self._named.values()}
-            message = f"{max(count, len(self._named))} directories cannot be watched: {', '.join(sorted(reasons))}"
+            number = max(count, len(self._named))
+            directories_text = "1 directory" if number == 1 else f"{number} directories"
+            message = f"{directories_text} cannot be watched: {', '.join(sorted(reasons))}"
         return self._say(WatchState("degraded" if self._limited else "inotify", directories, count, message, hint))
 
     def failed(self, error: OSError) -> WatchState:

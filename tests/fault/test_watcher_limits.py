@@ -170,7 +170,7 @@ def test_a_directory_that_may_not_be_read_is_named_and_no_error_of_the_root(
         assert observer.sync(30)
         assert _state(sink).kind == "inotify"
         assert _state(sink).unwatched == (root + b"secret/",)
-        assert _state(sink).message == "1 directories cannot be watched: Permission denied"
+        assert _state(sink).message == "1 directory cannot be watched: Permission denied"
         create(root + b"films/1.mkv")
         assert observer.sync(30)
         assert set(sink.names) == {(1, root + b"films/1.mkv")}
