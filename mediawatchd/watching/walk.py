@@ -60,10 +60,10 @@ def open_below(root_fd: int, relative: bytes) -> int:
 
 
 def walk(visitor: Visitor, connection: sqlite3.Connection, fd: int, path: bytes, walked: Walked) -> Generator[None]:
-    """Visit the open directory `fd` at `path` and everything below it; yields after each. Closes `fd`.
+    """Visit the open directory `fd` at `path` and everything below it; yields after each.
 
     What cannot be read is told to the visitor's `unreadable`. Raises OSError when the first directory itself cannot be
-    listed.
+    listed. `fd` stays the caller's to close: a generator that is closed before its first step runs nothing of this.
     """
 
     def visit(fd: int, path: bytes, row: known.KnownDirectory | None) -> list[Subdirectory]:
@@ -80,7 +80,8 @@ def walk(visitor: Visitor, connection: sqlite3.Connection, fd: int, path: bytes,
         while levels:
             if not levels[-1]:
                 levels.pop()
-                os.close(fds.pop())
+                if levels:
+                    os.close(fds.pop())
                 continue
             child = levels[-1].pop()
             try:
@@ -100,5 +101,5 @@ def walk(visitor: Visitor, connection: sqlite3.Connection, fd: int, path: bytes,
             yield
         walked.complete = True
     finally:
-        for open_fd in fds:
+        for open_fd in fds[1:]:
             os.close(open_fd)

@@ -6,6 +6,7 @@ when the root can be walked again.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +35,7 @@ class Ended(NamedTuple):
 
 class _Active(NamedTuple):
     request: WalkRequest
+    fd: int
     steps: Generator[None]
     started: float
 
@@ -92,7 +94,7 @@ class Walker:
             request.end(error.strerror or str(error))
             return True
         steps = walk(self._visitor, connection, fd, request.path, request.walked)
-        self._active = _Active(request, steps, time.monotonic())
+        self._active = _Active(request, fd, steps, time.monotonic())
         if request.cause != HINT:
             # What was reported before is in the catalog when the walk compares the disk with it.
             self._reporting.call(lambda _tx: None)
@@ -101,7 +103,7 @@ class Walker:
     def advance(self, *, paused: bool) -> Ended | None:
         """Go on for a slice; returns how the walk ended, if it did. Raises OSError when the root cannot be listed."""
         assert self._active is not None
-        request, steps, started = self._active
+        request, _, steps, started = self._active
         if paused and request.cause != HINT:
             self.interrupt()
             return None
@@ -158,3 +160,4 @@ class Walker:
         active, self._active = self._active, None
         if active is not None:
             active.steps.close()
+            os.close(active.fd)

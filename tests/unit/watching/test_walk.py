@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
 from mediawatchd.watching import visitor
-from mediawatchd.watching.walk import OPEN_DIRECTORY, Walked, open_below, walk
+from mediawatchd.watching.walk import OPEN_DIRECTORY, Walked, open_below, open_in_root, walk
+from mediawatchd.watching.walker import Walker
+from mediawatchd.watching.walks import HINT, WalkRequest, Walks
 from tests.rooted import Rooted, rooted
 from tests.rooted import open_below as opened
 from tests.trees import size, symlink, tree
@@ -37,7 +40,10 @@ def stepping(parts: Rooted, root: bytes, walked: Walked) -> Generator[None]:
     eyes = parts.keeper(root)._visitor
     with parts.database.reader() as connection:
         fd = os.open(root, OPEN_DIRECTORY)
-        yield from walk(eyes, connection, fd, root, walked)
+        try:
+            yield from walk(eyes, connection, fd, root, walked)
+        finally:
+            os.close(fd)
 
 
 def when_looking_at(monkeypatch: pytest.MonkeyPatch, path: bytes, do: Callable[[], object]) -> None:
@@ -222,6 +228,27 @@ def test_one_file_that_cannot_be_looked_at_hides_neither_the_others_nor_itself(
     assert {root + b"bad.mkv", root + b"good.mkv", root + b"new.mkv"} <= parts.present()
     assert parts.missing() == set()
     assert parts.status(root).state == "online"
+
+
+def test_a_walk_that_is_left_before_its_first_step_has_nothing_open(parts: Rooted, root: bytes) -> None:
+    keeper = parts.keeper(root)
+    walks = Walks(root=root, wake=bool)
+    walker = Walker(
+        root_id=keeper.root_id,
+        root=root,
+        visitor=keeper._visitor,
+        reporting=keeper._reporting,
+        walks=walks,
+        open_directory=partial(open_in_root, root),
+        is_disturbed=bool,
+    )
+    walks.ask(WalkRequest(root, HINT))
+    before = opened(root)
+    with parts.database.reader() as connection:
+        for _ in range(50):
+            assert walker.begin(connection, paused=False)
+            walker.interrupt()
+    assert opened(root) == before
 
 
 def test_ignored_directories_are_not_entered(parts: Rooted, root: bytes) -> None:
