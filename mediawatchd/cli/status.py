@@ -8,7 +8,7 @@ import mediawatchd
 from mediawatchd.cli import joblines, quantities
 from mediawatchd.cli.paragraphs import paragraph
 from mediawatchd.cli.tables import Cell, Column, Table
-from mediawatchd.control.client import NotRunning, raw_path
+from mediawatchd.control.client import NotRunning, raw_path, raw_paths
 
 TYPE_CHECKING = False  # as typing has it; importing that costs 5 ms of the 80
 if TYPE_CHECKING:
@@ -125,6 +125,8 @@ def _notes(root: Json, screen: Screen, now_seconds: float) -> Iterator[tuple[str
         yield f"{unwatched} not watched; walks find what changes there", ""
     if root.get("unreadable"):
         yield from _unreadable(root, screen, now_seconds)
+    for place in raw_paths(root, "away"):
+        yield f"a disk below it is away: {screen.shown(place)}", "yellow"
     if is_online and root.get("events_reliable") is False:
         walk = quantities.unix_seconds(root.get("next_walk"))
         when = "" if walk is None else f", {quantities.soon(walk - now_seconds)}"

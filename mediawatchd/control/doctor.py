@@ -19,6 +19,7 @@ from mediawatchd.control.findings import LEVELS, Finding
 from mediawatchd.hashing import selftest
 from mediawatchd.model import SANE_TIME
 from mediawatchd.paths import printable, shell_word
+from mediawatchd.watching.status import away_text
 from mediawatchd.watching.unreadable import unreadable_text
 
 if TYPE_CHECKING:
@@ -125,7 +126,10 @@ class Doctor:
                 text = f"{name}: {unreadable_text(status.unreadable)}"
                 fix = "Check the disk or its server, and the rights on the folder; it is tried again by itself."
                 yield Finding("warning", "root", text, fix)
-            if not (seen or status.message or status.unreadable):
+            for place in status.away:
+                fix = "Mount it; its files stay as they are."
+                yield Finding("warning", "root", f"{name}: {away_text(place)}", fix)
+            if not (seen or status.message or status.unreadable or status.away):
                 yield Finding("ok", "root", f"{name} is online, {_watched(status)}")
 
     def _of_watching(self) -> Iterator[Finding]:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 NOTHING = dict.fromkeys(FIELDS, 0)
 NAMED = 20
-"""How many unreadable directories of a root status tells by name."""
+"""How many unreadable directories of a root, and how many disks below it that are away, status tells by name."""
 
 
 class Steering(Protocol):
@@ -372,6 +372,7 @@ def _root_fields(status: RootStatus, totals: Mapping[str, int], last_reconcile: 
         "unwatched_directories": status.unwatched_directories,
         "unreadable_directories": len(status.unreadable),
         "unreadable": [_unreadable_fields(each) for each in status.unreadable[:NAMED]],
+        **path_lists("away", status.away[:NAMED]),
         "events_reliable": status.events_reliable,
         "last_reconcile": iso_time(last_reconcile),
         "next_walk": iso_time(status.next_walk),

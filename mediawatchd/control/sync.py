@@ -2,7 +2,7 @@
 
 Runs on the thread of whoever asks, and follows the way of a file: the watcher is drained, then each root's keeper
 has looked, then the writer has committed, then settling, hashing and probing are done. What cannot finish (a
-problem, a held absence, a root that is offline) is named and not waited for.
+problem, a held absence, a root that is offline, a disk below one that is away) is named and not waited for.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from mediawatchd.watching.observer import ANSWERS_SECONDS
 from mediawatchd.work.progress import path_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.writer import Writer
     from mediawatchd.watching.keeper import Keeper
     from mediawatchd.watching.observers import Observers
     from mediawatchd.watching.roots import Roots
+    from mediawatchd.watching.status import RootStatus
 
 LOOK_SECONDS = 5.0
 """How often the rows are asked without a commit: a time-out of one of the steps is all that could need it."""
@@ -148,9 +149,14 @@ class Sync:
             **path_lists("unsettled", again),
             "problems": sum(each["problems"] for each in totals.values()),
             "held": sum(each["held"] for each in totals.values()),
-            **path_lists("offline", [status.path for status in statuses if status.state != "online"]),
+            **path_lists("offline", _not_looked_at(statuses)),
             **path_lists("unreadable", [each.path for status in statuses for each in status.unreadable]),
         }
+
+
+def _not_looked_at(statuses: Sequence[RootStatus]) -> list[bytes]:
+    """Each root that is not online, and each place below the others at which a disk is not mounted."""
+    return [path for status in statuses for path in ((status.path,) if status.state != "online" else status.away)]
 
 
 def _time_out(stage: str, path: bytes | None) -> NoReturn:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mediawatchd.control.headline import headline
 from mediawatchd.paths import printable
+from mediawatchd.watching.status import away_text
 from mediawatchd.watching.unreadable import unreadable_text
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class Condition:
             f"{printable(status.path)}: {unreadable_text(status.unreadable)}"
             for status in self._roots.statuses()
             if status.unreadable
+        ]
+        troubles += [
+            f"{printable(status.path)}: {away_text(place)}"
+            for status in self._roots.statuses()
+            for place in status.away
         ]
         return troubles + self.stuck_threads()
 

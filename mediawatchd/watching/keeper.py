@@ -253,6 +253,7 @@ class Keeper:
                 next_walk=unix_time(self._timetable.next_due()) if verdict.state == "online" else None,
                 events_reliable=verdict.events_reliable,
                 unreadable=self._unreadable.snapshot(),
+                away=tuple(sorted({each.path for each in self.away()})) if verdict.state == "online" else (),
             )
 
     def _is_checked_locked(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from mediawatchd.paths import printable
+
 if TYPE_CHECKING:
     from mediawatchd.model import RootState
     from mediawatchd.watching.unreadable import UnreadableDirectory
@@ -15,7 +17,7 @@ class RootStatus(NamedTuple):
     """A snapshot for status and metrics. Points in time are Unix seconds; `walking` is where a walk is.
 
     `next_attempt` is when a root that is not online is looked at again, `next_walk` when one that is will be walked
-    unasked. `events_reliable`: its file system tells of every change.
+    unasked. `events_reliable`: its file system tells of every change. `away`: where disks below it are not mounted.
     """
 
     id: int
@@ -34,6 +36,12 @@ class RootStatus(NamedTuple):
     next_walk: float | None = None
     events_reliable: bool = True
     unreadable: tuple[UnreadableDirectory, ...] = ()
+    away: tuple[bytes, ...] = ()
+
+
+def away_text(place: bytes) -> str:
+    """What to say of a root below which a disk is not mounted."""
+    return f"a disk below it is away: {printable(place.rstrip(b'/'))}"
 
 
 def told(state: str, reason: str | None) -> str:

@@ -281,11 +281,14 @@ def test_a_disk_below_a_root_goes_and_the_rest_goes_on(tmp_path: Path) -> None:
             events_arrive(daemon, root, root)
             daemon.sync(walk=True)
             assert daemon.root(root)["state"] == "online"
+            assert daemon.root(root)["away"] == daemon.sync()["offline"] == [str(drive.place)]
+            assert daemon.status()["degraded"]
             assert below(drive.place, daemon.rows()) == before
             assert differences(daemon, [os.fsencode(root)], away=[os.fsencode(drive.place) + b"/"]) == []
             drive.plug_in_anew()
             drive.mount()
             daemon.sync()
+            assert daemon.root(root)["away"] == []
             assert below(drive.place, daemon.rows()) == before
             assert hashed(daemon) == read + 1
             events_arrive(daemon, root, drive.place / "films/old")

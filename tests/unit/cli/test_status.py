@@ -132,6 +132,12 @@ def test_folders_that_cannot_be_read_and_changes_that_no_event_tells_of(monkeypa
     assert not any("elsewhere" in line or "cannot be read" in line for line in lines)
 
 
+def test_a_disk_below_a_root_that_is_away() -> None:
+    root = FINE | {"away": ["/srv/films/usb\x1b"], "away_b64": [None]}
+    lines = status.page({"roots": [root]}, Screen(io.StringIO(), environment={}), now_seconds=100_000.0)
+    assert "    a disk below it is away: /srv/films/usb\\x1b" in lines
+
+
 def test_since_when_and_what_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()

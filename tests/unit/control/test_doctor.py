@@ -17,6 +17,7 @@ from mediawatchd.catalog import health
 from mediawatchd.config import CommandLine
 from mediawatchd.control import doctor, findings
 from mediawatchd.control.doctor import Doctor
+from mediawatchd.model import Away
 from mediawatchd.watching.observer import WatchState
 from mediawatchd.watching.sink import ObserverStatistics
 from tests.parts import WITHIN
@@ -159,6 +160,14 @@ def test_a_folder_that_cannot_be_read(bench: Bench) -> None:
     level, text, fix = bench.one("root")
     assert (level, fix.split(" ", 1)[0]) == ("warning", "Check")
     assert text.endswith("media/bad cannot be read: Input/output error")
+
+
+def test_a_disk_below_a_root_that_is_away(bench: Bench) -> None:
+    bench.parts.keeper(bench.root)._visitor.away = frozenset({Away(bench.root + b"drive/", 7)})
+    level, text, fix = bench.one("root")
+    assert (level, fix) == ("warning", "Mount it; its files stay as they are.")
+    place = os.fsdecode(bench.root + b"drive")
+    assert text == f"{os.fsdecode(bench.root[:-1])}: a disk below it is away: {place}"
 
 
 def test_the_watcher(bench: Bench) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from mediawatchd.control.sync import Sync
 from mediawatchd.errors import Refused
+from mediawatchd.model import Away
 from mediawatchd.watching.observer import WatchState
 from tests.parts import WITHIN, a_stamp
 from tests.rooted import Rooted, rooted
@@ -75,6 +76,11 @@ def test_all_is_done(bench: Bench) -> None:
         "synced": True, "unsettled": [], "unsettled_b64": [], "problems": 2, "held": 0,
         "offline": [], "offline_b64": [], "unreadable": [], "unreadable_b64": [],
     }  # fmt: skip
+
+
+def test_a_disk_below_a_root_that_is_away_is_named(bench: Bench) -> None:
+    bench.parts.keeper(bench.root)._visitor.away = frozenset({Away(bench.root + b"drive/", 7)})
+    assert bench.wait()["offline"] == [os.fsdecode(bench.root + b"drive")]
 
 
 def test_it_waits_for_hashes_and_probes_of_what_was_there_at_the_call(bench: Bench) -> None:
