@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Set as AbstractSet
 
 MediaType = Literal["video", "vr", "audio"]
 RootState = Literal["online", "offline", "replaced", "error"]
@@ -58,6 +59,16 @@ class Away(NamedTuple):
 
     path: bytes
     filesystem_id: int
+
+
+def lies_away(away: AbstractSet[Away], path: bytes, filesystem_id: int) -> bool:
+    """Whether what the catalog knows at a directory's path lies on a disk that is away. Fast, however many are."""
+    end = len(path) if away else 0
+    while end > 0:
+        if Away(path[:end], filesystem_id) in away:
+            return True
+        end = path.rfind(b"/", 0, end - 1) + 1
+    return False
 
 
 LIVE = 0

@@ -15,10 +15,28 @@ if TYPE_CHECKING:
 def within_reach(online: frozenset[int], away: Collection[Away]) -> str:
     """The condition on a directory `d`."""
     roots = ", ".join(map(str, sorted(online))) or "NULL"
-    terms = [f"d.root_id IN ({roots})"]
-    for each in sorted(away):
-        first, end = below(each.path)
-        terms.append(
-            f"NOT (d.filesystem_id IS {each.filesystem_id} AND d.path >= x'{first.hex()}' AND d.path < x'{end.hex()}')"
-        )
-    return " AND ".join(terms)
+    there = f"d.root_id IN ({roots})"
+    return f"{there} AND NOT ({_lies_in(_outermost(away))})" if away else there
+
+
+def _outermost(away: Collection[Away]) -> list[Away]:
+    """Those that lie in no other one, by file system and path: no two of them can hold the same directory."""
+    outermost: list[Away] = []
+    for each in sorted(away, key=lambda each: (each.filesystem_id, each.path)):
+        last = outermost[-1] if outermost else None
+        if last is None or last.filesystem_id != each.filesystem_id or not each.path.startswith(last.path):
+            outermost.append(each)
+    return outermost
+
+
+def _lies_in(away: list[Away]) -> str:
+    """Whether `d` lies in one of them, by halves: SQLite takes no expression that is deeper than 1,000."""
+    middle = len(away) // 2
+    path, filesystem_id = away[middle]
+    if middle == 0:
+        first, end = below(path)
+        return f"d.filesystem_id IS {filesystem_id} AND d.path >= x'{first.hex()}' AND d.path < x'{end.hex()}'"
+    return (
+        f"CASE WHEN (d.filesystem_id, d.path) < ({filesystem_id}, x'{path.hex()}') "
+        f"THEN {_lies_in(away[:middle])} ELSE {_lies_in(away[middle:])} END"
+    )

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.catalog import known
-from mediawatchd.model import LIVE, WALKED, Away, Found, Report, Stamp, stamp_of
+from mediawatchd.model import LIVE, WALKED, Away, Found, Report, Stamp, lies_away, stamp_of
 from mediawatchd.watching.moves import Sight, directory_moves, with_formers
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Visitor:
         assert row.filesystem_id is not None
         if not known.holds_files(sight.connection, row.path, row.filesystem_id):
             return False
-        if not any(row.path.startswith(path) and row.filesystem_id == disk for path, disk in self.away):
+        if not lies_away(self.away, row.path, row.filesystem_id):
             log.warning(
                 "Another file system, or none, is where files are known: they stay as they are path=%s", row.path
             )

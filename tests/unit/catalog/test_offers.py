@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING
 
 from mediawatchd.catalog import offers
 from mediawatchd.catalog.offers import Cursor
-from mediawatchd.model import ASKED, LIVE, PROBE, QUICK_HASH, SECOND, WALKED, Away, Failed, Place, Problem, Task
+from mediawatchd.model import (
+    ASKED,
+    LIVE,
+    PROBE,
+    QUICK_HASH,
+    SECOND,
+    WALKED,
+    Away,
+    Failed,
+    Place,
+    Problem,
+    Task,
+    lies_away,
+)
 from tests.catalogs import file, inode_of
 
 if TYPE_CHECKING:
@@ -48,6 +61,38 @@ def test_what_lies_on_a_disk_that_is_away_is_not_offered(catalog: Catalog) -> No
     wanted = offers.Wanted(frozenset([1]), frozenset(), 100, [Away(b"/media/drive/", usb)])
     tasks, _ = offers.due(catalog.connection, QUICK_HASH, LIVE, wanted, after=Cursor(), now_ns=1_000 * SECOND)
     assert [task.path for task in tasks] == [b"/media/drive/here.mkv"]
+
+
+def test_thousands_of_disks_that_are_away_can_be_asked_for(catalog: Catalog) -> None:
+    disks = [catalog.filesystem(f"disk{number}") for number in range(3)]
+    names = [b"%04d\xff'" % number for number in range(0, 4_000, 2)]
+    away = {Away(b"/media/" + name + b"/", disks[number % 2]) for number, name in enumerate(names)}
+    away |= {Away(b"/media/0000\xff'/in/it/", disks[0]), Away(b"/media/0000\xff'/and/", disks[1])}
+    shown = {
+        (b"0000\xff'", disks[0]): False,
+        (b"0000\xff'/in", disks[0]): False,
+        (b"0000\xff'/in/it/deep", disks[0]): False,
+        (b"0000\xff'/zz", disks[0]): False,
+        (b"0000\xff'/and", disks[1]): False,
+        (b"0000\xff'/an", disks[1]): True,
+        (b"0000\xff'0", disks[0]): True,
+        (b"1000\xff'", disks[0]): False,
+        (b"1002\xff'", disks[0]): True,
+        (b"1002\xff'/x", disks[1]): False,
+        (b"1003\xff'", disks[1]): True,
+        (b"1006\xff'", disks[2]): True,
+        (b"3998\xff'", disks[1]): False,
+        (b"3998\xff", disks[1]): True,
+        (b"9", disks[1]): True,
+        (b"a", catalog.disk): True,
+    }
+    for number, (path, disk) in enumerate(shown):
+        catalog.look(path + b"/", file(b"a.mkv"), place=Place(disk, 100 + number))
+        assert lies_away(away, b"/media/" + path + b"/", disk) != shown[path, disk], path
+    wanted = offers.Wanted(frozenset([1]), frozenset(), 100, away)
+    tasks, _ = offers.due(catalog.connection, QUICK_HASH, LIVE, wanted, after=Cursor(), now_ns=1_000 * SECOND)
+    expected = {b"/media/" + path + b"/a.mkv" for (path, _), there in shown.items() if there}
+    assert {task.path for task in tasks} == expected
 
 
 def test_what_is_not_ripe_is_not_offered(catalog: Catalog) -> None:
