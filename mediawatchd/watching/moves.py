@@ -87,13 +87,19 @@ def _left(path: bytes, inode: int) -> bool:
 
 
 def _holds_known_file(sight: Sight, name: bytes, row: KnownDirectory) -> bool:
-    """Whether a known file of a directory's row is in the directory that has its inode now."""
+    """Whether a known file of a directory's row is in the directory that has its inode now, or may be: what cannot be
+    seen there must not be missed at the old path. A guess that was wrong is found out when it can be seen.
+    """
+    unseen = False
     for path, stamp in known.sample(sight.connection, below(row.path), SAMPLED, gone=bool(row.gone)):
         try:
             status = os.stat(name + b"/" + path[len(row.path) :], dir_fd=sight.fd, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
         except OSError:
+            unseen = True
             continue
         seen = stamp_of(status)
         if (seen.size, seen.mtime_ns, seen.inode) == (stamp.size, stamp.mtime_ns, stamp.inode):
             return True
-    return False
+    return unseen

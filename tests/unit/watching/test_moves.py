@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from tests.trees import size, tree
 from tests.wait import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -162,6 +163,30 @@ def test_a_new_directory_with_a_known_inode_and_other_files_has_not_moved(parts:
     after = walked(parts, root)
     assert after[root + b"fresh/9.mkv"] not in before.values()
     wait_until(lambda: parts.missing() == {root + b"films/one/1.mkv", root + b"films/one/2.mkv"}, within=WITHIN)
+
+
+def test_a_folder_that_may_not_be_read_any_more_and_is_renamed_is_not_missed(
+    parts: Rooted, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What nobody could look at was taken for gone, and its files became missing.
+    before = ids(parts)
+
+    def refusing(call: Callable[..., Any]) -> Callable[..., Any]:
+        def refuse(path: Any, *arguments: Any, **keywords: Any) -> Any:
+            # The name itself can be looked at, but nothing in it.
+            is_refused = path == b"cinema" if call is not stat else str(path).startswith("b'cinema/")
+            if is_refused and keywords.get("dir_fd"):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return call(path, *arguments, **keywords)
+
+        return refuse
+
+    stat = os.stat
+    monkeypatch.setattr(os, "open", refusing(os.open))
+    monkeypatch.setattr(os, "stat", refusing(stat))
+    os.rename(root + b"films", root + b"cinema")
+    assert walked(parts, root) == {path.replace(b"films", b"cinema"): each for path, each in before.items()}
+    assert parts.missing() == set()
 
 
 def test_a_file_that_changed_as_it_moved_is_new(parts: Rooted, root: bytes) -> None:
