@@ -37,8 +37,8 @@ class Timetable:
             self._whole_due = now + pace.interval_seconds * random.uniform(0.75, 1.25)
         else:
             self._whole_due = now + min(pace.interval_seconds, pace.network_interval_seconds)
-        partly = watch is not None and watch.unwatched_count > 0
-        self._unwatched_due = now + pace.network_interval_seconds if partly else None
+        self._unwatched_due = None
+        self._plan_unwatched(watch, now)
 
     def clear(self) -> None:
         """The root is away."""
@@ -47,6 +47,8 @@ class Timetable:
     def due(self, watch: WatchState | None) -> list[tuple[bytes, str]]:
         """The walks that are due, as path and cause; each is told once."""
         now = self._clock()
+        if self._whole_due is not None:
+            self._plan_unwatched(watch, now)
         walks: list[tuple[bytes, str]] = []
         if self._whole_due is not None and now >= self._whole_due:
             self._whole_due = None
@@ -55,6 +57,13 @@ class Timetable:
             self._unwatched_due = now + self._pace.network_interval_seconds
             walks += [(path, "unwatched") for path in (watch.unwatched if watch else ())]
         return walks
+
+    def _plan_unwatched(self, watch: WatchState | None, now: float) -> None:
+        """A directory may turn out not to be watched at any time, and be watched again."""
+        if watch is None or not watch.unwatched_count:
+            self._unwatched_due = None
+        elif self._unwatched_due is None:
+            self._unwatched_due = now + self._pace.network_interval_seconds
 
     def due_seconds(self) -> float | None:
         """How long until a walk is due; None when none is planned."""
