@@ -94,12 +94,17 @@ class Unreadable:
 
     def walked(self, path: bytes, began: float) -> None:
         """A walk of `path` that began then is over: what has not failed since was read, or is not there any more."""
-        was_any = bool(self._failures)
-        for each, failure in list(self._failures.items()):
-            if each.startswith(path) and failure.at < began:
-                del self._failures[each]
-        if was_any and not self._failures:
-            log.info("All folders can be read again root=%s", self._root)
+        self._drop([each for each, was in self._failures.items() if each.startswith(path) and was.at < began])
+
+    def gone(self, path: bytes) -> None:
+        """A directory is not there any more, so neither is what was in it."""
+        self._drop([each for each in self._failures if each.startswith(path)])
+
+    def _drop(self, paths: Sequence[bytes]) -> None:
+        for path in paths:
+            del self._failures[path]
+        if paths and not self._failures:
+            log.info("No folder is unreadable any more root=%s", self._root)
 
     def due(self) -> list[bytes]:
         """What is to be walked now; each is told once until it fails again."""

@@ -299,6 +299,8 @@ class Visitor:
         if not moves:
             return children
         self._reporting.moves(moves)
+        for move in moves:
+            self.unreadable.gone(move.former)
         row = known.directory(sight.connection, sight.path)
         return known.subdirectories(sight.connection, row.id) if row else {}
 
@@ -310,6 +312,8 @@ class Visitor:
         absent: Sequence[bytes],
         gone: Sequence[bytes],
     ) -> None:
+        for each in gone:
+            self.unreadable.gone(each)
         empty = Report(self._root_id, sight.path, sight.place, sight.at_ns, priority, mounts=self.mounts)
         found = with_formers(sight, found)
         for start in range(0, max(1, len(found)), REPORTED):

@@ -331,6 +331,32 @@ def test_a_bad_folder_is_walked_again_until_it_can_be_read(
     assert next(failures, None) is None
 
 
+@pytest.mark.parametrize("renamed", [True, False])
+def test_a_bad_folder_that_is_renamed_or_deleted_is_not_told_of_any_more(
+    parts: Rooted, root: bytes, monkeypatch: pytest.MonkeyPatch, renamed: bool
+) -> None:
+    """Its old path was named until it was tried again, hours later."""
+    real = visitor.Visitor._list
+
+    def fail_there(self: visitor.Visitor, sight: visitor.Sight) -> object:
+        if sight.path.endswith(b"films/deep/"):
+            raise OSError(5, "Input/output error")
+        return real(self, sight)
+
+    monkeypatch.setattr(visitor.Visitor, "_list", fail_there)
+    tree({"films/deep/d.mkv": size(5)}).under(root)
+    assert parts.walk(root) is None
+    assert [each.path for each in parts.status(root).unreadable] == [root + b"films/deep/"]
+    if renamed:
+        os.rename(root + b"films", root + b"cinema")
+        parts.roots.dirty(parts.root_ids[root], root, b"cinema", True)
+    else:
+        shutil.rmtree(root + b"films")
+        parts.roots.dirty(parts.root_ids[root], root, b"films", True)
+    parts.settle(root)
+    assert parts.status(root).unreadable == ()
+
+
 def test_a_hint_in_a_folder_that_cannot_be_read_is_not_forgotten(
     parts: Rooted, root: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
