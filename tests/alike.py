@@ -39,6 +39,10 @@ class Alike:
     def id(self, path: bytes) -> int:
         return self.catalog.row(path).id
 
+    def filesystem_id(self, folder: bytes) -> int:
+        query = "SELECT filesystem_id FROM directories WHERE path = ?"
+        return int(self.catalog.connection.execute(query, (MEDIA + folder,)).fetchone()[0])
+
     def pair(
         self, one: bytes, other: bytes, *, verdict: str = "duplicate", distance: float = 10, offset: float = 0,
         part: bytes | None = None,

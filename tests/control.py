@@ -10,6 +10,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
+from mediawatchd.control.copies import Reach
 from mediawatchd.control.peers import CALLER, Caller, Peer
 from mediawatchd.control.server import Server
 from mediawatchd.control.streams import LongCalls
@@ -109,8 +110,8 @@ class FakeOperations:
     def file(self, path: bytes) -> Json:
         return self._note("file", path)
 
-    def online(self) -> frozenset[int]:
-        return frozenset([1])
+    def reach(self) -> Reach:
+        return Reach(frozenset([1]), frozenset())
 
     def dismiss(self, a: bytes, b: bytes) -> Json:
         return self._note("dismiss", a, b)

@@ -59,11 +59,11 @@ class Comparing:
         ask.finish()
         self._file_id(under)
         key = None if after is None else _key_of_cursor(after)
-        online = self._operations.online()
+        reach = self._operations.reach()
         if ask.wants_ndjson:
-            found = duplicates.stream(self._reader, online, under=under, limit=limit, after=key)
+            found = duplicates.stream(self._reader, reach, under=under, limit=limit, after=key)
             return streamed(ask, found)
-        shown, onward = duplicates.page(self._reader, online, under=under, limit=limit or DEFAULT_LIMIT, after=key)
+        shown, onward = duplicates.page(self._reader, reach, under=under, limit=limit or DEFAULT_LIMIT, after=key)
         return listed(shown, onward and f"{onward[0]}-{onward[1].hex()}")
 
     def verify(self, ask: Ask) -> Answer:
@@ -91,21 +91,21 @@ class Comparing:
     def _pairs(self, ask: Ask, selection: PairSelection, limit: int | None, after: str | None) -> Answer:
         place, a_id, b_id = (None,) * 3 if after is None else numbers_cursor(after, 3)
         key = None if place is None or a_id is None or b_id is None else (place, a_id, b_id)
-        online = self._operations.online()
+        reach = self._operations.reach()
         if ask.wants_ndjson:
-            return streamed(ask, similar.stream_pairs(self._reader, selection, online, limit=limit, after=key))
-        shown, onward = similar.pairs(self._reader, selection, online, limit=limit or DEFAULT_LIMIT, after=key)
+            return streamed(ask, similar.stream_pairs(self._reader, selection, reach, limit=limit, after=key))
+        shown, onward = similar.pairs(self._reader, selection, reach, limit=limit or DEFAULT_LIMIT, after=key)
         return listed(shown, onward and "-".join(map(str, onward)))
 
     def _groups(self, ask: Ask, selection: PairSelection, limit: int | None, after: str | None) -> Answer:
         place = None if after is None else similar.Place._make(numbers_cursor(after, 2))
-        online = self._operations.online()
+        reach = self._operations.reach()
         if ask.wants_ndjson:
-            return streamed(ask, similar.stream_groups(self._reader, selection, online, limit=limit, after=place))
+            return streamed(ask, similar.stream_groups(self._reader, selection, reach, limit=limit, after=place))
         # Grouping very many pairs takes seconds, one at a time: who waits for it must not take all threads.
         with ask.caller.long_calls.enter():
             most = limit or DEFAULT_LIMIT
-            shown, onward = similar.group_page(self._reader, selection, online, limit=most, after=place)
+            shown, onward = similar.group_page(self._reader, selection, reach, limit=most, after=place)
         return listed(shown, onward and "-".join(map(str, onward)))
 
     def _file_id(self, path: bytes | None) -> int | None:

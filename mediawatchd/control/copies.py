@@ -5,7 +5,7 @@ Pure functions over rows of the catalog; nothing here looks at a disk.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mediawatchd.catalog.browse import path_fields
 from mediawatchd.similarity.keep import Copy
@@ -15,13 +15,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mediawatchd.catalog.copies import CopyRow
+    from mediawatchd.model import Away
     from mediawatchd.similarity.keep import Kept
 
     Json = dict[str, Any]
 
 
-def as_copy(row: CopyRow) -> Copy:
-    """What decides which to keep."""
+class Reach(NamedTuple):
+    """Which disks are there now: those of the roots that are online, without those that are away below these."""
+
+    online: frozenset[int]
+    away: frozenset[Away]
+
+    def has(self, row: CopyRow) -> bool:
+        return row.root_id in self.online and not any(
+            row.filesystem_id == disk and row.path.startswith(place) for place, disk in self.away
+        )
+
+
+def as_copy(row: CopyRow, reach: Reach | None = None) -> Copy:
+    """What decides which to keep; without a `reach` wherever it is."""
     return Copy(
         row.id,
         row.size,
@@ -33,11 +46,12 @@ def as_copy(row: CopyRow) -> Copy:
         inode=row.inode,
         links=row.links,
         has_sound=row.audio_codec is not None,
+        is_offline=reach is not None and not reach.has(row),
     )
 
 
-def file_fields(row: CopyRow, online: frozenset[int]) -> Json:
-    """One of the files, by what its copies may differ in. `offline`: its root is not there now."""
+def file_fields(row: CopyRow, reach: Reach) -> Json:
+    """One of the files, by what its copies may differ in. `offline`: its disk is not there now."""
     return {
         **path_fields("path", row.path),
         "file_size": row.size,
@@ -50,7 +64,7 @@ def file_fields(row: CopyRow, online: frozenset[int]) -> Json:
         "audio_codec": row.audio_codec,
         "first_seen": iso_time(row.first_seen),
         "missing_since": iso_time(row.missing_since),
-        "offline": row.root_id not in online,
+        "offline": not reach.has(row),
     }
 
 

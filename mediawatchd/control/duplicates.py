@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mediawatchd.catalog.copies import CopyRow
     from mediawatchd.catalog.duplicates import Key, Member
     from mediawatchd.catalog.writer import Writer
+    from mediawatchd.control.copies import Reach
     from mediawatchd.model import Stamp
 
     Json = dict[str, Any]
@@ -36,21 +37,21 @@ MOST = 4
 
 
 def page(
-    reader: Reader, online: frozenset[int], *, under: bytes | None, limit: int, after: Key | None
+    reader: Reader, reach: Reach, *, under: bytes | None, limit: int, after: Key | None
 ) -> tuple[list[Json], Key | None]:
     """At most `limit` keys behind `after`, and where to go on; a key whose files differ may give more or no groups."""
     with reader() as connection:
         found = list(duplicates.repeated(connection, under=under, after=after, limit=limit + 1))
         members = duplicates.members(connection, (file_id for _, file_id in found[:limit]))
-    return shown(members, online), found[limit - 1][0] if len(found) > limit else None
+    return shown(members, reach), found[limit - 1][0] if len(found) > limit else None
 
 
 def stream(
-    reader: Reader, online: frozenset[int], *, under: bytes | None, limit: int | None, after: Key | None
+    reader: Reader, reach: Reach, *, under: bytes | None, limit: int | None, after: Key | None
 ) -> Generator[list[Json]]:
     """All groups, or those of the first `limit` keys, in lists; which they are is settled once, at eight bytes each."""
     for members in _in_pieces(reader, under=under, limit=limit, after=after):
-        yield shown(members, online)
+        yield shown(members, reach)
 
 
 def reclaimable(reader: Reader) -> Iterator[int]:
@@ -73,12 +74,12 @@ def _in_pieces(
         yield members
 
 
-def shown(groups: Iterable[Sequence[Member]], online: frozenset[int]) -> list[Json]:
+def shown(groups: Iterable[Sequence[Member]], reach: Reach) -> list[Json]:
     """The groups as scripts see them."""
     found = []
     for members in groups:
         rows = {member.row.id: member.row for member in members}
-        for kept, verified in exact_groups((as_copy(row), content) for row, content in members):
+        for kept, verified in exact_groups((as_copy(row, reach), content) for row, content in members):
             one = rows[kept.file_id]
             found.append(
                 {
@@ -87,7 +88,7 @@ def shown(groups: Iterable[Sequence[Member]], online: frozenset[int]) -> list[Js
                     "file_size": one.size,
                     **group_fields(kept, rows),
                     "verified": verified,
-                    "files": [file_fields(rows[copy.file_id], online) for copy in kept.copies],
+                    "files": [file_fields(rows[copy.file_id], reach) for copy in kept.copies],
                 }
             )
     return found
@@ -96,10 +97,10 @@ def shown(groups: Iterable[Sequence[Member]], online: frozenset[int]) -> list[Js
 class Verifier:
     """Any thread may call; each comparison has a thread `verify-N`. The semaphore counts those that read."""
 
-    def __init__(self, *, reader: Reader, writer: Writer, online: Callable[[], frozenset[int]]) -> None:
+    def __init__(self, *, reader: Reader, writer: Writer, reach: Callable[[], Reach]) -> None:
         self._reader = reader
         self._writer = writer
-        self._online = online
+        self._reach = reach
         self._room = threading.BoundedSemaphore(MOST)
 
     def verify(self, key: Key, *, is_given_up: Callable[[], bool]) -> Json:
@@ -116,7 +117,7 @@ class Verifier:
                 503, "too_many_streams", f"{MOST} comparisons are under way already",
                 hint="Wait for one, or look for a disk that hangs: `mediawatchctl status`.",
             )  # fmt: skip
-        run = _Run([member.row for member in members], self._online(), self._room)
+        run = _Run([member.row for member in members], self._reach(), self._room)
         run.start()
         while not run.done.wait(LOOK_SECONDS):
             if is_given_up():
@@ -129,7 +130,7 @@ class Verifier:
             members = duplicates.with_key(connection, key)
         failed = [row for row in run.rows if row.id in run.failures]
         return {
-            "groups": shown([members], self._online()),
+            "groups": shown([members], self._reach()),
             "uncompared": [{**path_fields("path", row.path), "reason": run.failures[row.id]} for row in failed],
             **path_lists("different", run.different()),
         }
@@ -138,15 +139,15 @@ class Verifier:
 class _Run:
     """One comparison; owned by its thread until `done` is set. One path of each file is read."""
 
-    def __init__(self, rows: Sequence[CopyRow], online: frozenset[int], room: threading.BoundedSemaphore) -> None:
+    def __init__(self, rows: Sequence[CopyRow], reach: Reach, room: threading.BoundedSemaphore) -> None:
         self.rows = rows
         self.done = threading.Event()
         self.is_cancelled = False
         self.error: BaseException | None = None
-        self.failures: dict[int, str] = {row.id: "Its root is not online." for row in rows if row.root_id not in online}
+        self.failures: dict[int, str] = {row.id: "Its disk is not there." for row in rows if not reach.has(row)}
         self.compared: dict[int, tuple[Stamp, int] | None] = dict.fromkeys(row.id for row in rows)
         self._room = room
-        there = {row.id: row for row in rows if row.root_id in online}
+        there = {row.id: row for row in rows if reach.has(row)}
         self._by_id = {row.id: row for row in rows}
         self._paths = {
             paths[0].file_id: [path.file_id for path in paths] for paths in same_files(map(as_copy, there.values()))

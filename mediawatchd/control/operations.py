@@ -20,6 +20,7 @@ from mediawatchd.catalog.database import SQLITE_VERSION
 from mediawatchd.catalog.jobs import covers
 from mediawatchd.catalog.matching import count_unmatched
 from mediawatchd.catalog.totals import FIELDS
+from mediawatchd.control.copies import Reach
 from mediawatchd.control.duplicates import Verifier
 from mediawatchd.control.explaining import explain
 from mediawatchd.errors import Refused
@@ -96,7 +97,7 @@ class Operations:
         self._sync = sync
         self._feed = feed
         self._doctor = doctor
-        self._verifier = Verifier(reader=database.reader, writer=writer, online=roots.online)
+        self._verifier = Verifier(reader=database.reader, writer=writer, reach=self.reach)
 
     def version(self) -> dict[str, Any]:
         return {"version": __version__, "python": platform.python_version(), "sqlite": SQLITE_VERSION}
@@ -256,9 +257,9 @@ class Operations:
             queues=self._steering.queues,
         )
 
-    def online(self) -> frozenset[int]:
-        """The ids of the roots that are there."""
-        return self._roots.online()
+    def reach(self) -> Reach:
+        """Which disks are there."""
+        return Reach(self._roots.online(), self._roots.away())
 
     def dismiss(self, a: bytes, b: bytes) -> dict[str, Any]:
         """Remember that two files are no copies of each other."""

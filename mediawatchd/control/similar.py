@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mediawatchd.catalog.browse import Reader
     from mediawatchd.catalog.similar import Key, PairSelection, SimilarPair
+    from mediawatchd.control.copies import Reach
     from mediawatchd.similarity.keep import Copy
 
     Json = dict[str, Any]
@@ -45,7 +46,7 @@ class _Group(NamedTuple):
 
 
 def pairs(
-    reader: Reader, selection: PairSelection, online: frozenset[int], *, limit: int, after: Key | None
+    reader: Reader, selection: PairSelection, reach: Reach, *, limit: int, after: Key | None
 ) -> tuple[list[Json], Key | None]:
     """At most `limit` pairs behind `after`, and where to go on, None when these were the last."""
     with reader() as connection:
@@ -55,7 +56,7 @@ def pairs(
         rows = copies(connection, {file_id for pair in found for file_id in (pair.a_id, pair.b_id)})
     # A video that went between the two queries takes its pair with it.
     shown = [
-        {**_pair(pair, rows, online), "dismissed_at": iso_time(pair.place) if selection.dismissed else None}
+        {**_pair(pair, rows, reach), "dismissed_at": iso_time(pair.place) if selection.dismissed else None}
         for pair in found
         if pair.a_id in rows and pair.b_id in rows
     ]
@@ -63,12 +64,12 @@ def pairs(
 
 
 def stream_pairs(
-    reader: Reader, selection: PairSelection, online: frozenset[int], *, limit: int | None, after: Key | None
+    reader: Reader, selection: PairSelection, reach: Reach, *, limit: int | None, after: Key | None
 ) -> Generator[list[Json]]:
     """All pairs, or the first `limit`, in lists; no transaction is open between two of them."""
     while limit is None or limit > 0:
         wanted = ROWS_AT_ONCE if limit is None else min(limit, ROWS_AT_ONCE)
-        shown, after = pairs(reader, selection, online, limit=wanted, after=after)
+        shown, after = pairs(reader, selection, reach, limit=wanted, after=after)
         yield shown
         if after is None:
             return
@@ -76,20 +77,20 @@ def stream_pairs(
 
 
 def group_page(
-    reader: Reader, selection: PairSelection, online: frozenset[int], *, limit: int, after: Place | None
+    reader: Reader, selection: PairSelection, reach: Reach, *, limit: int, after: Place | None
 ) -> tuple[list[Json], Place | None]:
     """At most `limit` groups behind `after`, and where to go on. All pairs are grouped anew for each page."""
-    found = [group for group in _groups(reader, selection) if after is None or group.place < after]
-    return _shown_groups(reader, found[:limit], online), found[limit - 1].place if len(found) > limit else None
+    found = [group for group in _groups(reader, selection, reach) if after is None or group.place < after]
+    return _shown_groups(reader, found[:limit], reach), found[limit - 1].place if len(found) > limit else None
 
 
 def stream_groups(
-    reader: Reader, selection: PairSelection, online: frozenset[int], *, limit: int | None, after: Place | None
+    reader: Reader, selection: PairSelection, reach: Reach, *, limit: int | None, after: Place | None
 ) -> Generator[list[Json]]:
     """All groups, or the first `limit`, in lists; which they are is settled at the start."""
-    found = [group for group in _groups(reader, selection) if after is None or group.place < after][:limit]
+    found = [group for group in _groups(reader, selection, reach) if after is None or group.place < after][:limit]
     for first in range(0, len(found), ROWS_AT_ONCE):
-        yield _shown_groups(reader, found[first : first + ROWS_AT_ONCE], online)
+        yield _shown_groups(reader, found[first : first + ROWS_AT_ONCE], reach)
 
 
 def reclaimable(reader: Reader, selection: PairSelection) -> list[int]:
@@ -97,13 +98,13 @@ def reclaimable(reader: Reader, selection: PairSelection) -> list[int]:
     return [group.place.reclaimable_bytes for group in _groups(reader, selection)]
 
 
-def _groups(reader: Reader, selection: PairSelection) -> list[_Group]:
+def _groups(reader: Reader, selection: PairSelection, reach: Reach | None = None) -> list[_Group]:
     """Those that could free most come first. A group is the same, and whole, from wherever it is asked for."""
     with _grouping:
         with reader() as connection:
             linked = list(similar.links(connection, replace(selection, path=None, file_id=None)))
             ids = {file_id for pair in linked for file_id in pair}
-            known = _copies_of(connection, ids)
+            known = _copies_of(connection, ids, reach)
             asked = ids if selection.path is None else within(connection, selection.path, ids)
         ranks = {copy.file_id: rank for rank, copy in enumerate(best_first(known.values()))}
         found = []
@@ -116,16 +117,16 @@ def _groups(reader: Reader, selection: PairSelection) -> list[_Group]:
     return sorted(found, reverse=True)
 
 
-def _copies_of(connection: sqlite3.Connection, ids: set[int]) -> dict[int, Copy]:
+def _copies_of(connection: sqlite3.Connection, ids: set[int], reach: Reach | None) -> dict[int, Copy]:
     ordered = sorted(ids)
     return {
-        row.id: as_copy(row)
+        row.id: as_copy(row, reach)
         for first in range(0, len(ordered), ROWS_AT_ONCE)
         for row in copies(connection, ordered[first : first + ROWS_AT_ONCE]).values()
     }
 
 
-def _shown_groups(reader: Reader, found: Sequence[_Group], online: frozenset[int]) -> list[Json]:
+def _shown_groups(reader: Reader, found: Sequence[_Group], reach: Reach) -> list[Json]:
     matches = {_ordered(group.members[0], file_id) for group in found for file_id in group.members[1:]}
     with reader() as connection:
         rows = copies(connection, {file_id for group in found for file_id in group.members})
@@ -134,7 +135,7 @@ def _shown_groups(reader: Reader, found: Sequence[_Group], online: frozenset[int
     for group in found:
         members = [file_id for file_id in group.members if file_id in rows]
         if group.members[0] in rows and len(members) > 1:
-            shown.append(_group(members, rows, evidence, online))
+            shown.append(_group(members, rows, evidence, reach))
     return shown
 
 
@@ -142,15 +143,15 @@ def _group(
     members: Sequence[int],
     rows: dict[int, CopyRow],
     evidence: dict[tuple[int, int], SimilarPair],
-    online: frozenset[int],
+    reach: Reach,
 ) -> Json:
-    kept = keep(as_copy(rows[file_id]) for file_id in members)
+    kept = keep(as_copy(rows[file_id], reach) for file_id in members)
     files = []
     for copy in kept.copies:
         pair = evidence.get(_ordered(copy.file_id, kept.file_id))
         files.append(
             {
-                **file_fields(rows[copy.file_id], online),
+                **file_fields(rows[copy.file_id], reach),
                 **_evidence(pair, turned=copy.file_id > kept.file_id),
                 "same_bytes": copy.file_id != kept.file_id and _same_bytes(rows[copy.file_id], rows[kept.file_id]),
             }
@@ -158,11 +159,11 @@ def _group(
     return {"kind": "similar", **group_fields(kept, rows), "files": files}
 
 
-def _pair(pair: SimilarPair, rows: dict[int, CopyRow], online: frozenset[int]) -> Json:
+def _pair(pair: SimilarPair, rows: dict[int, CopyRow], reach: Reach) -> Json:
     """`a` is the part of `b` where one is contained in the other, else what the catalog has known for longer."""
     turned = pair.verdict == "contained" and bool(pair.b_is_part)
     a, b = (rows[pair.b_id], rows[pair.a_id]) if turned else (rows[pair.a_id], rows[pair.b_id])
-    kept = keep((as_copy(a), as_copy(b)))
+    kept = keep((as_copy(a, reach), as_copy(b, reach)))
     best, freed, reason = kept.file_id, kept.reclaimable_bytes, kept.reason
     if pair.verdict == "contained":
         best, freed, reason = b.id, freed_bytes([as_copy(a)]), "length: it holds all of the other"
@@ -175,7 +176,7 @@ def _pair(pair: SimilarPair, rows: dict[int, CopyRow], online: frozenset[int]) -
         "reclaimable_bytes": freed,
         "same_bytes": _same_bytes(a, b),
         "same_file": bool(kept.hard_links),
-        "files": [file_fields(a, online), file_fields(b, online)],
+        "files": [file_fields(a, reach), file_fields(b, reach)],
     }
 
 

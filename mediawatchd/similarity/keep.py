@@ -1,6 +1,7 @@
 """Which of several copies to keep, and why. It is a proposal: nothing is ever deleted.
 
-A copy with sound before one without: nobody wants the last sound gone. Then the picture with most pixels, then the
+A copy within reach before one on a disk that is away: nobody wants the last one that can be seen gone. Then a copy with
+sound before one without: nor the last sound. Then the picture with most pixels, then the
 highest bitrate, then the copy that was there first.
 """
 
@@ -30,6 +31,7 @@ class Copy(NamedTuple):
     inode: int | None = None
     links: int | None = None
     has_sound: bool = False
+    is_offline: bool = False
 
     @property
     def pixels(self) -> int:
@@ -53,7 +55,7 @@ def best_first(copies: Iterable[Copy]) -> list[Copy]:
 
 
 def _rank(copy: Copy) -> tuple[float, ...]:
-    return (not copy.has_sound, -copy.pixels, -(copy.bitrate or 0), copy.first_seen, copy.file_id)
+    return (copy.is_offline, not copy.has_sound, -copy.pixels, -(copy.bitrate or 0), copy.first_seen, copy.file_id)
 
 
 def keep(copies: Iterable[Copy]) -> Kept:
@@ -88,6 +90,8 @@ def _reason(files: Sequence[Sequence[Copy]]) -> str:
     if len(files) == 1:
         return "one file"
     best, next_best = files[0][0], files[1][0]
+    if best.is_offline != next_best.is_offline:
+        return "reach: the next is offline"
     if best.has_sound != next_best.has_sound:
         return "sound: the next has none"
     if best.pixels != next_best.pixels:

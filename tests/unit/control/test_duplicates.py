@@ -11,10 +11,11 @@ import pytest
 
 from mediawatchd.catalog import duplicates
 from mediawatchd.control import answers
+from mediawatchd.control.copies import Reach
 from mediawatchd.control.duplicates import MOST, Verifier
 from mediawatchd.errors import Refused
 from mediawatchd.hashing import comparison
-from mediawatchd.model import Hashed, stamp_of
+from mediawatchd.model import Away, Hashed, stamp_of
 from tests.alike import Alike, short
 from tests.catalogs import MEDIA, digest
 from tests.parts import WITHIN, Parts, catalog
@@ -124,14 +125,32 @@ def test_a_comparison_is_asked_for_by_size_and_quick_hash(alike: Alike) -> None:
     assert alike.direct.ask("POST", "/api/duplicates/verify", key).json["code"] == "stopping"
 
 
+def test_no_copy_on_a_disk_that_is_away_is_to_be_kept(alike: Alike) -> None:
+    alike.video(b"copies/c.mkv", 8_000, content="first")
+    alike.video(b"films/second.mkv", 8_000, content="first")
+    disk = alike.filesystem_id(b"copies/")
+    reach = Reach(frozenset([1]), frozenset([Away(MEDIA + b"copies/", disk), Away(MEDIA + b"films/", disk + 1)]))
+    alike.operations.reach = lambda: reach  # type: ignore[method-assign]
+    for group in alike.items("/api/duplicates"):
+        offline = {short(each["path"]) for each in group["files"] if each["offline"]}
+        assert offline == {name for name in paths(group) if name.startswith("copies/")}
+        assert short(group["keep"]).startswith("films/")
+    reach = Reach(frozenset(), frozenset())
+    assert all(each["offline"] for group in alike.items("/api/duplicates") for each in group["files"])
+
+
 class Disk:
     """Real files in a real catalog, all of one size and said to have one quick hash."""
 
     def __init__(self, parts: Parts, folder: Path) -> None:
         self.parts = parts
         self.folder = folder
+        self.away: frozenset[Away] = frozenset()
         self.parts.configure(bytes(folder) + b"/")
-        self.verifier = Verifier(reader=parts.database.reader, writer=parts.writer, online=lambda: self.parts.online)
+        self.verifier = Verifier(reader=parts.database.reader, writer=parts.writer, reach=self.reach)
+
+    def reach(self) -> Reach:
+        return Reach(self.parts.online, self.away)
 
     def put(self, name: str, content: bytes) -> int:
         (self.folder / name).write_bytes(content)
@@ -152,7 +171,7 @@ class Disk:
     def groups(self) -> list[tuple[list[str], bool]]:
         from mediawatchd.control.duplicates import page  # noqa: PLC0415
 
-        found, _ = page(self.parts.database.reader, self.parts.online, under=None, limit=10, after=None)
+        found, _ = page(self.parts.database.reader, self.reach(), under=None, limit=10, after=None)
         return [([os.path.basename(path) for path in group["paths"]], group["verified"]) for group in found]
 
 
@@ -195,6 +214,19 @@ def test_a_comparison_holds_until_a_stamp_moves(disk: Disk) -> None:
     assert disk.groups() == [(["a", "b", "c"], False)]
 
 
+def test_a_copy_on_a_disk_that_is_away_is_not_read(disk: Disk) -> None:
+    for name in "abc":
+        disk.put(name, b"0123456789")
+    with disk.parts.database.reader() as connection:
+        (filesystem_id,) = connection.execute(
+            "SELECT filesystem_id FROM directories WHERE path = ?", (bytes(disk.folder) + b"/",)
+        ).fetchone()
+    disk.away = frozenset({Away(bytes(disk.folder) + b"/a", filesystem_id)})
+    answer = disk.verify()
+    assert [each["reason"] for each in answer["uncompared"]] == ["Its disk is not there."]
+    assert names([answer["groups"][0]["keep"]]) == ["b"]
+
+
 def test_what_cannot_be_compared_is_named_and_what_was_known_of_it_goes(disk: Disk) -> None:
     for name in "abc":
         disk.put(name, b"0123456789")
@@ -205,7 +237,7 @@ def test_what_cannot_be_compared_is_named_and_what_was_known_of_it_goes(disk: Di
     assert disk.groups() == [(["a", "b", "c"], False)]
     disk.parts.online = frozenset()
     answer = disk.verify()
-    assert {each["reason"] for each in answer["uncompared"]} == {"Its root is not online."}
+    assert {each["reason"] for each in answer["uncompared"]} == {"Its disk is not there."}
 
 
 def test_one_path_of_each_file_is_read(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

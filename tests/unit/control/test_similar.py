@@ -9,6 +9,8 @@ import pytest
 
 from mediawatchd.catalog import missing, roots, similar
 from mediawatchd.control import answers
+from mediawatchd.control.copies import Reach
+from mediawatchd.model import Away
 from tests.alike import Alike, short
 from tests.catalogs import MEDIA
 
@@ -157,8 +159,19 @@ def test_pairs_of_hidden_files_and_of_roots_that_left_are_not_listed(alike: Alik
 
 
 def test_files_of_a_root_that_is_away_are_marked(alike: Alike) -> None:
-    alike.operations.online = frozenset  # type: ignore[method-assign]
+    alike.operations.reach = lambda: Reach(frozenset(), frozenset())  # type: ignore[method-assign]
     assert [each["offline"] for each in the_pair(alike, A)["files"]] == [True, True]
+
+
+def test_no_video_on_a_disk_that_is_away_is_to_be_kept(alike: Alike) -> None:
+    disk = alike.filesystem_id(b"copies/")
+    away = frozenset([Away(MEDIA + b"copies/", disk)])
+    alike.operations.reach = lambda: Reach(frozenset([1]), away)  # type: ignore[method-assign]
+    pair = the_pair(alike, BEST)
+    assert [each["offline"] for each in pair["files"]] == [False, True]
+    assert (short(pair["keep"]), pair["keep_reason"]) == ("films/a.mkv", "reach: the next is offline")
+    (group,) = alike.items("/api/similar?groups=1")
+    assert short(group["keep"]) == "films/a.mkv"
 
 
 def test_hard_links_are_no_waste(alike: Alike) -> None:
