@@ -218,7 +218,7 @@ class Keeper:
             return self._is_checked_locked()
 
     def away(self) -> frozenset[Away]:
-        """Which disks are not mounted below the root, as far as it was looked at since the last change."""
+        """Which disks are not mounted below the root, as far as it was looked at."""
         return self._visitor.away
 
     def is_walking(self) -> bool:
@@ -316,7 +316,7 @@ class Keeper:
         self._generation = self._visitor.mounts = table.generation
         self._places.use(table)
         if disturbed:
-            self._visitor.forget_away()
+            self._visitor.doubt_away()
         was = self._verdict
         row = roots.root(self._connection, self.root_id)
         verdict = judge(self._connection, self._reporting, self._places, row, accepting=accepting)
@@ -387,6 +387,8 @@ class Keeper:
 
     def _finish(self, ended: Ended) -> None:
         request, seconds, error = ended
+        if request.path == self.path and request.walked.complete:
+            self._visitor.walked_all()
         if request.cause != HINT:
             with self._changed:
                 self._last_walk = (request.walked, seconds)

@@ -96,6 +96,7 @@ class Visitor:
         self._away_changed = away_changed
         self.away: frozenset[Away] = frozenset()
         """The disks that were met as not mounted; replaced, never changed, so any thread may read it."""
+        self._met_away: frozenset[Away] = frozenset()
         self.mounts = 0
         """The generation of the mount table that holds now; the keeper sets it before each visit."""
 
@@ -177,15 +178,23 @@ class Visitor:
     def _sight(self, connection: sqlite3.Connection, fd: int, path: bytes, row: KnownDirectory | None) -> Sight:
         at_ns = self._clock.now_ns()
         place = self._places.place(fd, os.fstat(fd))
+        self._seen(path, place.filesystem_id)
         sight = Sight(connection, self._root_id, fd, path, row, place, at_ns)
         if row is not None and self._is_away(sight, row):
             raise Covered(path)
         return sight
 
-    def forget_away(self) -> None:
-        """The mounts have changed: what is away will be met again, and the rest may be looked at."""
-        if self.away:
-            self.away = frozenset()
+    def doubt_away(self) -> None:
+        """The mounts have changed: what is away stays so until its disk is seen, or a walk of all did not meet it."""
+        self._met_away = frozenset()
+
+    def walked_all(self) -> None:
+        """A walk of the whole root is over, and no mount has changed since it began."""
+        self._replace_away(self._met_away)
+
+    def _replace_away(self, away: frozenset[Away]) -> None:
+        if away != self.away:
+            self.away = away
             self._away_changed()
 
     def _is_away(self, sight: Sight, row: KnownDirectory) -> bool:
@@ -199,9 +208,17 @@ class Visitor:
             log.warning(
                 "Another file system, or none, is where files are known: they stay as they are path=%s", row.path
             )
-            self.away |= {Away(row.path, row.filesystem_id)}
-            self._away_changed()
+        if not lies_away(self._met_away, row.path, row.filesystem_id):
+            self._met_away |= {Away(row.path, row.filesystem_id)}
+            self._replace_away(self.away | self._met_away)
         return True
+
+    def _seen(self, path: bytes, filesystem_id: int) -> None:
+        """This file system is mounted here: what was away of it, here or around, is back."""
+        if lies_away(self.away, path, filesystem_id):
+            back = {each for each in self.away if each.filesystem_id == filesystem_id and path.startswith(each.path)}
+            self._met_away -= back
+            self._replace_away(self.away - back)
 
     def _list(self, sight: Sight) -> _Listing:
         known_files: known.Stamps | None = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +154,41 @@ def test_another_file_system_over_known_files_is_not_touched(
         assert walked is not None
         assert walked.covered == [root + b"old/"]
         assert parts.walk(root + b"old/") == "another file system is mounted over known files"
+
+
+def test_a_disk_stays_away_when_mounts_change_until_it_is_seen(
+    tmp_path: Path, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rooted(tmp_path, root) as parts:
+        eyes = parts.keeper(root)._visitor
+        with monkeypatch.context() as covered:
+            cover(parts, root + b"old/", covered)
+            assert parts.walk(root) is None
+            away = eyes.away
+            assert {each.path for each in away} == {root + b"old/"}
+            eyes.doubt_away()
+            assert eyes.away == away
+            assert parts.walk(root) is None
+            assert eyes.away == away
+            eyes.doubt_away()
+        parts.roots.dirty(parts.root_ids[root], root + b"old/", b"b.mkv", False)
+        parts.settle(root)
+        assert eyes.away == frozenset()
+
+
+def test_a_disk_that_a_whole_walk_did_not_meet_is_not_away(
+    tmp_path: Path, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rooted(tmp_path, root) as parts:
+        eyes = parts.keeper(root)._visitor
+        with monkeypatch.context() as covered:
+            cover(parts, root + b"old/", covered)
+            assert parts.walk(root) is None
+        assert eyes.away
+        eyes.doubt_away()
+        shutil.rmtree(root + b"old")
+        assert parts.walk(root) is None
+        assert eyes.away == frozenset()
 
 
 def cover(parts: Rooted, path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
