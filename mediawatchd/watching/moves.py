@@ -88,7 +88,8 @@ def _left(path: bytes, inode: int) -> bool:
 
 def _holds_known_file(sight: Sight, name: bytes, row: KnownDirectory) -> bool:
     """Whether a known file of a directory's row is in the directory that has its inode now, or may be: what cannot be
-    seen there must not be missed at the old path. A guess that was wrong is found out when it can be seen.
+    seen there must not be missed at the old path. A guess that was wrong is found out when it can be seen. Of a row
+    that is gone nothing can be missed any more, and its inode may be another's long since: no guess is made.
     """
     unseen = False
     for path, stamp in known.sample(sight.connection, below(row.path), SAMPLED, gone=bool(row.gone)):
@@ -102,4 +103,4 @@ def _holds_known_file(sight: Sight, name: bytes, row: KnownDirectory) -> bool:
         seen = stamp_of(status)
         if (seen.size, seen.mtime_ns, seen.inode) == (stamp.size, stamp.mtime_ns, stamp.inode):
             return True
-    return unseen
+    return unseen and not row.gone

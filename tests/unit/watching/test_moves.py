@@ -189,6 +189,33 @@ def test_a_folder_that_may_not_be_read_any_more_and_is_renamed_is_not_missed(
     assert parts.missing() == set()
 
 
+def test_a_new_folder_that_may_not_be_read_is_not_taken_for_one_deleted_before(
+    parts: Rooted, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Inodes are given out again: what was remembered of the deleted folder went over to the new one.
+    remembered = {root + b"films/one/1.mkv", root + b"films/one/2.mkv"}
+    shutil.rmtree(root + b"films/one")
+    walked(parts, root)
+    wait_until(lambda: parts.missing() == remembered, within=WITHIN)
+    tree({"private/9.mkv": size(900)}).under(root)
+    parts.call(
+        lambda tx: tx.connection.execute(
+            "UPDATE directories SET inode = ? WHERE path = ?", (os.stat(root + b"private").st_ino, root + b"films/one/")
+        )
+    )
+    parts.call(lambda tx: tx.directories.clear())
+    look = os.stat
+
+    def refuse(path: Any, **keywords: Any) -> os.stat_result:
+        if str(path).startswith("b'private/"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return look(path, **keywords)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    walked(parts, root)
+    assert parts.missing() == remembered
+
+
 def test_a_file_that_changed_as_it_moved_is_new(parts: Rooted, root: bytes) -> None:
     before = ids(parts)
     os.rename(root + b"a.mkv", root + b"changed.mkv")
