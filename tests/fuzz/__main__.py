@@ -36,7 +36,8 @@ GROWTH_MB = 40
 """How much the daemon itself may take more at the end than after the first batch; a leak of each file is more."""
 _WITHIN_SECONDS = 600
 _TROUBLE = re.compile(r" (ERROR|CRITICAL) |^Traceback|Fatal Python error|^Exception ", re.MULTILINE)
-_PLUMBING = re.compile(r"^(/dev/null|pipe:\[\d+\]|anon_inode:.*)$")
+# Of its confinement the last thing is to offer itself to a kernel that is out of memory.
+_PLUMBING = re.compile(r"^(/dev/null|pipe:\[\d+\]|anon_inode:.*|/proc/\d+/oom_score_adj)$")
 
 _CODE = str(Path(__file__).parents[2] / "mediawatchd")
 
