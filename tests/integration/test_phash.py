@@ -99,7 +99,12 @@ def decoders(daemon: Running) -> list[int]:
     assert daemon.process is not None
     tasks = Path(f"/proc/{daemon.process.pid}/task")
     children = [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
-    return [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    decoding = []
+    for pid in children:
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                decoding.append(pid)
+    return decoding
 
 
 def make_slow(path: Path, pictures: int = 6_000) -> None:
