@@ -43,7 +43,7 @@ if any("spawn_main" in argument for argument in sys.orig_argv):
     descriptor.open_unchanged = open_unchanged
 """
 KEYED = PLAYLIST.replace("{}", "{0}").replace("#EXTINF", '#EXT-X-KEY:METHOD=AES-128,URI="{0}"\n#EXTINF')
-DECODING = {"phash": True, "decoders": 2, "decode_timeout_seconds": 5, "decode_memory_mb": 256}
+DECODING = {"phash": True, "decoders": 2, "decode_timeout_seconds": 15, "decode_memory_mb": 256}
 
 
 def settled(daemon: Running) -> dict[str, dict[str, Any]]:
