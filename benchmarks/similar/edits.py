@@ -89,9 +89,6 @@ EDITS = (
     ),
 )
 
-BEYOND = frozenset({"white box"})
-"""Names of edits that are told of and not counted: nobody hides so much of a film whose copy should be found."""
-
 FEW = tuple(
     edit
     for edit in EDITS

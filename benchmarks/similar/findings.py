@@ -7,7 +7,6 @@ import random
 import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.similar.edits import BEYOND
 from benchmarks.similar.hashing import CLIP, in_processes, tell
 from mediawatchd.hashing.fingerprint import unpack
 from mediawatchd.similarity.score import Match, score
@@ -112,15 +111,11 @@ def found_table(copies: Sequence[Pair]) -> Iterator[str]:
     how far they are from the original in bits.
     """
     yield f"{'':42}{'copies':>7}{'dupl.':>7}{'prob.':>7}{'part':>6}{'missed':>8}{'recall':>9}{'median':>8}{'worst':>7}"
-    for title, is_of_it in (
-        ("copies of the clips", lambda pair: pair.a.source.kind == CLIP and pair.b.edit not in BEYOND),
-        ("copies that are not counted", lambda pair: pair.a.source.kind == CLIP and pair.b.edit in BEYOND),
-        ("copies of lookalikes", lambda pair: pair.a.source.kind != CLIP),
-    ):
+    for title, clips in (("copies of the clips", True), ("copies of lookalikes", False)):
         groups: dict[str, list[Pair]] = {}
-        for pair in filter(is_of_it, copies):
-            name = pair.b.edit if pair.a.source.kind == CLIP else pair.a.source.kind
-            groups.setdefault(name or "", []).append(pair)
+        for pair in copies:
+            if (pair.a.source.kind == CLIP) == clips:
+                groups.setdefault((pair.b.edit if clips else pair.a.source.kind) or "", []).append(pair)
         if not groups:
             continue
         for name, pairs in groups.items():
@@ -144,7 +139,7 @@ def found_table(copies: Sequence[Pair]) -> Iterator[str]:
 
 def recall(copies: Sequence[Pair]) -> float:
     """Of the copies of clips, the share that is found."""
-    return _recall([pair for pair in copies if pair.a.source.kind == CLIP and pair.b.edit not in BEYOND])
+    return _recall([pair for pair in copies if pair.a.source.kind == CLIP])
 
 
 def false_among_clips(others: Sequence[Pair]) -> list[Pair]:
