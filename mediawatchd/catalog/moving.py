@@ -45,8 +45,10 @@ def _row(tx: Transaction, move: DirectoryMove) -> DirectoryRow | None:
     root = tx.roots.get(move.root_id)
     if row is None or root is None or not root.configured:
         return None
-    if row.path != move.former or row.fact_ns > move.at_ns:
+    if row.path != move.former:
         return None
+    if row.fact_ns > move.at_ns and row.absent_ns is None and not row.gone:
+        return None  # seen later where it stands; that it is not there would say nothing against the move
     standing = tx.directories.present(move.path)
     if standing is not None and standing.id != row.id and standing.inode in {None, move.place.inode}:
         return None  # it is known here already: a file in it was seen first, and the others follow it

@@ -71,7 +71,12 @@ def _observe(tx: Transaction, report: Report, directory: DirectoryRow, found: Fo
     if row is not None and report.at_ns < row.fact_ns:
         _dropped(tx, report, found)
         return
-    former = _former(tx, report, found)
+    former = None if found.former is None else file_by_id(tx.connection, found.former.file_id)
+    if former is not None and _has_moved_on(tx, report, found, former):
+        _dropped(tx, report, found)
+        return
+    if former is not None and not _is_former(tx, report, found, former):
+        former = None
     # Where size and time are those of both rows, the inode tells which it is.
     if row is not None and _same_content(row, found.stamp) and (former is None or row.inode in {None, former.inode}):
         _seen_again(tx, report, row, found)
@@ -97,7 +102,7 @@ def _observe(tx: Transaction, report: Report, directory: DirectoryRow, found: Fo
 
 
 def _dropped(tx: Transaction, report: Report, found: Found) -> None:
-    """The later fact may be of another path, where the row was when it was told: only another look can say."""
+    """What is known by now is later than what was seen, or of another path: only another look can say."""
     tx.looks.append(Look(report.root_id, report.directory, found.name, 0))
 
 
@@ -190,26 +195,27 @@ def _restore(tx: Transaction, report: Report, row: FileRow, found: Found) -> Non
     tx.tell("restored", report.root_id, tx.path(row), detail=report.noticed("back at its path"))
 
 
-def _former(tx: Transaction, report: Report, found: Found) -> FileRow | None:
-    """The row that the observer believes has moved here, if it still stands where the observer saw it gone."""
-    if found.former is None:
-        return None
-    row = file_by_id(tx.connection, found.former.file_id)
-    if row is None or row.name != found.former.name:
-        return None
+def _has_moved_on(tx: Transaction, report: Report, found: Found, row: FileRow) -> bool:
+    """Whether a row stands where the observer did not see it gone from, or was seen where it stands since then.
+
+    Two roots are looked at by two threads, and a file may move on between their looks.
+    """
+    assert found.former is not None
     if row.fact_ns > report.at_ns and row.missing_since is None and row.absent_ns is None:
-        return None  # seen later where it stands; that it is not there would say nothing of here
-    directory = tx.directory(row)
-    stamp = found.stamp
-    if (
-        # Its directory may have moved meanwhile, with all that was known to be in it: a file with one link, seen here,
-        # is not there.
-        (directory.path != found.former.directory and stamp.links != 1)
-        or directory.filesystem_id != report.place.filesystem_id
-        or (row.inode, row.size, row.mtime_ns) != (stamp.inode, stamp.size, stamp.mtime_ns)
-    ):
-        return None
-    return row
+        return True
+    # Its directory may have moved meanwhile, with all that was known to be in it: a file with one link, seen here, is
+    # not there.
+    directory_moved = tx.directory(row).path != found.former.directory
+    return row.name != found.former.name or (directory_moved and found.stamp.links != 1)
+
+
+def _is_former(tx: Transaction, report: Report, found: Found, row: FileRow) -> bool:
+    """Whether the file of a row is the one that was found, by inode, size and time on the same file system."""
+    return tx.directory(row).filesystem_id == report.place.filesystem_id and (row.inode, row.size, row.mtime_ns) == (
+        found.stamp.inode,
+        found.stamp.size,
+        found.stamp.mtime_ns,
+    )
 
 
 def _same_content(row: FileRow, stamp: Stamp) -> bool:

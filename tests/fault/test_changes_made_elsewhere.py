@@ -32,7 +32,8 @@ def test_a_change_made_elsewhere_is_found_by_a_walk(tmp_path: Path) -> None:
     source, remote, local = tmp_path / "source", tmp_path / "remote", tmp_path / "local"
     (source / "films").mkdir(parents=True)
     local.mkdir()
-    for name in ("changed", "deleted", "moved"):
+    # One stays as it is: when a neighbour mounts something, the server is known again by its files alone.
+    for name in ("changed", "deleted", "moved", "kept"):
         (source / "films" / f"{name}.mkv").write_bytes(os.fsencode(name))
     settings = {"reconcile": {"network_interval_minutes": 0.02}}
     with served(source, remote), running(tmp_path / "daemon", remote, local, settings=settings) as daemon:
@@ -45,7 +46,7 @@ def test_a_change_made_elsewhere_is_found_by_a_walk(tmp_path: Path) -> None:
         (source / "films/new.mkv").write_bytes(b"new")
         expected = {
             os.fsencode(remote / name): quick_hash(os.fsencode(source / name))
-            for name in ("films/changed.mkv", "moved.mkv", "films/new.mkv")
+            for name in ("films/changed.mkv", "moved.mkv", "films/new.mkv", "films/kept.mkv")
         }
         wait_until(
             lambda: {path: row["quick_hash"] for path, row in daemon.present().items()} == expected,

@@ -508,23 +508,31 @@ def test_an_inode_of_another_file_system_is_no_move(catalog: Catalog) -> None:
     assert sorted(catalog.present()) == [b"a.mkv", b"usb/a.mkv"]
 
 
-def test_a_row_that_has_left_the_path_where_it_was_missed_is_not_moved(catalog: Catalog) -> None:
-    """The observer proposes from what it has read; the rows may be further."""
-    catalog.look(b"", file(b"a.mkv"))
-    a = catalog.know(b"a.mkv").id
+def test_a_row_that_has_left_the_path_where_it_was_missed_is_looked_for_again(catalog: Catalog) -> None:
+    """The observer proposes from what it has read; the rows may be further.
+
+    A file renamed in one root and then exchanged with one of another became the changed content of that one's row.
+    """
+    catalog.look(b"", file(b"a.mkv"), file(b"c.mkv"))
+    before = [catalog.know(b"a.mkv"), catalog.know(b"c.mkv")]
     stale = catalog.moved(b"a.mkv", here=b"c.mkv")
     catalog.look(b"", catalog.moved(b"a.mkv", here=b"b.mkv"))
-    catalog.look(b"", stale)
-    assert catalog.present()[b"b.mkv"] == a
-    assert len(catalog.present()) == 2
+    tx = catalog.look(b"", stale)
+    assert catalog.present() == {b"b.mkv": before[0].id, b"c.mkv": before[1].id}
+    assert catalog.row(b"c.mkv") == before[1]
+    assert tx.looks == [Look(1, b"/media/", b"c.mkv", 0)]
+    tx = catalog.look(b"", catalog.moved(b"b.mkv", here=b"c.mkv"))
+    assert catalog.present() == {b"c.mkv": before[0].id}
+    assert tx.looks == []
 
 
-def test_a_row_seen_later_than_the_look_that_missed_it_is_not_moved(catalog: Catalog) -> None:
+def test_a_row_seen_later_than_the_look_that_missed_it_is_looked_for_again(catalog: Catalog) -> None:
     catalog.look(b"", file(b"a.mkv"))
     catalog.now = 200
     catalog.look(b"", file(b"a.mkv", ctime=1_500))
-    catalog.look(b"", catalog.moved(b"a.mkv", here=b"b.mkv"), at=199)
-    assert sorted(catalog.present()) == [b"a.mkv", b"b.mkv"]
+    tx = catalog.look(b"", catalog.moved(b"a.mkv", here=b"b.mkv"), at=199)
+    assert sorted(catalog.present()) == [b"a.mkv"]
+    assert tx.looks == [Look(1, b"/media/", b"b.mkv", 0)]
 
 
 @pytest.mark.parametrize("absence", ["overwritten", "absent", "missing"])
