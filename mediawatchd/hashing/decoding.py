@@ -18,11 +18,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import pebble
-
 from mediawatchd.hashing import probe
 from mediawatchd.hashing.confinement import confine, run
 from mediawatchd.hashing.endings import broken, ending_of, timed_out
+from mediawatchd.hashing.processes import Processes
 from mediawatchd.model import PHASH, PROBE, SECOND, Outcome, Task
 from mediawatchd.telemetry.durations import DurationCounts, Durations
 
@@ -37,6 +36,7 @@ _START_SECONDS = 60  # patience with work that was handed over; a busy machine s
 _END_SECONDS = 4  # patience with processes that do not end: one may hang in a dead disk
 _TASKS_EACH = 1000  # then a process is replaced, which bounds what FFmpeg may leak; a start costs 0.3 s
 _ATTEMPTS = 2
+_BREAKDOWNS = 2  # of all processes, that a file may meet beside its attempts
 _MEGABYTE = 1024 * 1024
 
 
@@ -72,6 +72,7 @@ class _Job:
     task: Task
     work: Work
     attempts: int = 0
+    breakdowns: int = 0
     future: Future[Outcome] | None = None
     scheduled_ns: int = 0
     running_ns: int | None = None
@@ -99,7 +100,7 @@ class DecodePool:
         self._idle_seconds = idle_seconds
         self._deliver = deliver
         self._thread = threading.Thread(target=self._run, name="decode-pool", daemon=True)
-        self._pool: pebble.ProcessPool | None = None
+        self._pool: Processes | None = None
         self._pools_started = self._pools_replaced = 0
         self._durations = {kind: Durations() for kind in (PROBE, PHASH)}
         # Guards everything below. Never held while pebble, `deliver` or a future is called: futures call back.
@@ -231,20 +232,22 @@ class DecodePool:
     def _take_in(self, job: _Job, future: Future[Outcome]) -> None:
         if job.future is future and not future.cancelled():  # else it was given another pool, or killed by us
             ending = ending_of(future, job.task, job.work.lacks)
-            if not (ending.again and self._tried_again(job)):
+            if not (ending.again and self._tried_again(job, is_breakdown=ending.is_breakdown)):
                 self._finish(job, ending.outcome)
 
-    def _tried_again(self, job: _Job) -> bool:
+    def _tried_again(self, job: _Job, *, is_breakdown: bool) -> bool:
         """Put the job back, if it has an attempt left; whether nothing is to be delivered for now."""
         with self._changed:
             if job not in self._running:
                 return True
-            if job.attempts >= _ATTEMPTS:
+            job.attempts -= is_breakdown
+            job.breakdowns += is_breakdown
+            if job.attempts >= _ATTEMPTS or job.breakdowns > _BREAKDOWNS:
                 return False
             self._running.remove(job)
             self._waiting.appendleft(job)
             job.future = None
-            self._retried += 1
+            self._retried += not is_breakdown
             return True
 
     def _finish(self, job: _Job, outcome: Outcome) -> None:
@@ -280,10 +283,10 @@ class DecodePool:
         if deaf:
             self._replace_pool("deaf")
 
-    def _living_pool(self) -> pebble.ProcessPool:
+    def _living_pool(self) -> Processes:
         if self._pool is None:
             self._pools_started += 1
-            self._pool = pebble.ProcessPool(
+            self._pool = Processes(
                 max_workers=self._workers,
                 max_tasks=_TASKS_EACH,
                 initializer=confine,
@@ -300,7 +303,7 @@ class DecodePool:
             had = [job for job in self._running if job.future is not None]
         self._end_pool()
         for job in had:
-            if not self._tried_again(job):
+            if not self._tried_again(job, is_breakdown=True):
                 self._finish(job, broken(job.task, job.work.lacks).outcome)
 
     def _end_pool(self) -> None:
@@ -315,6 +318,6 @@ class DecodePool:
             log.error("a decode process cannot be ended; does a disk hang?")
 
 
-def _end(pool: pebble.ProcessPool) -> None:
+def _end(pool: Processes) -> None:
     pool.stop()  # type: ignore[no-untyped-call]  # pebble leaves it untyped
     pool.join()

@@ -24,10 +24,14 @@ log = logging.getLogger(__name__)
 
 
 class Ending(NamedTuple):
-    """What to tell, unless another attempt is allowed and `again` says that it is worth it."""
+    """What to tell, unless another attempt is allowed and `again` says that it is worth it.
+
+    `is_breakdown`: the processes failed as a whole, so this was no attempt at the file.
+    """
 
     outcome: Outcome
     again: bool = False
+    is_breakdown: bool = False
 
 
 def ending_of(future: Future[Outcome], task: Task, lacks: int) -> Ending:
@@ -48,7 +52,7 @@ def ending_of(future: Future[Outcome], task: Task, lacks: int) -> Ending:
 def broken(task: Task, lacks: int) -> Ending:
     """The processes ended or stopped answering, and nobody can say that it was because of this file."""
     text = "The decode processes broke down while they had it; it is tried again later."
-    return Ending(_failed(task, lacks, "crash", text, final=False), again=True)
+    return Ending(_failed(task, lacks, "crash", text, final=False), again=True, is_breakdown=True)
 
 
 def timed_out(task: Task, lacks: int, limit_seconds: float) -> Failed:

@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
 import pytest
+from pebble.pool.process import PoolManager, TaskManager
 
 from mediawatchd.hashing import decoding
 from mediawatchd.hashing.decoding import DecodePool, Work
@@ -111,6 +113,50 @@ def test_a_decoder_that_crashes_once_succeeds_at_the_second_attempt(decoding_wit
     task, outcome = decoding_with().outcome(misbehaviour.die, signal.SIGABRT, 1)
     assert isinstance(outcome, Changed)
     assert len(attempts(task.path)) == 2
+
+
+def test_a_decoder_that_dies_before_it_is_known_what_it_had_harms_no_other(
+    decoding_with: Callable[..., Decoding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All processes were given up, with what they had, when a dead one was seen before what it had said was read."""
+    start = TaskManager.task_start
+
+    def start_late(manager: TaskManager, task_id: int, worker_id: int) -> None:
+        time.sleep(0.5)  # five looks for dead processes
+        start(manager, task_id, worker_id)
+
+    pool = decoding_with(workers=2)
+    hanging = pool.submit(pool.task(1), misbehaviour.hang)
+    process = pool.started(hanging)
+    monkeypatch.setattr(TaskManager, "task_start", start_late)
+    task, outcome = pool.outcome(misbehaviour.report_no_memory, number=2)
+    assert problem(outcome) == ("memory", True)
+    assert len(attempts(task.path)) == 1
+    assert not ended(process)
+    assert pool.pool.cancel(lambda _: True) == [hanging]
+
+
+@pytest.mark.parametrize(("breakdowns", "told", "begun"), [(2, ("crash", True), 4), (3, ("crash", False), 3)])
+def test_a_breakdown_of_all_processes_is_no_attempt_at_the_file(
+    decoding_with: Callable[..., Decoding],
+    monkeypatch: pytest.MonkeyPatch,
+    breakdowns: int,
+    told: tuple[str, bool],
+    begun: int,
+) -> None:
+    """It was taken for the crash of each file that they had: one that does not crash had a problem."""
+    find = PoolManager.find_expired_task
+    left = [BrokenProcessPool("All workers expired")] * breakdowns
+
+    def forget(manager: PoolManager, process: int) -> object:
+        if left:
+            raise left.pop()
+        return find(manager, process)
+
+    monkeypatch.setattr(PoolManager, "find_expired_task", forget)
+    task, outcome = decoding_with().outcome(misbehaviour.die, signal.SIGSEGV)
+    assert problem(outcome) == told
+    assert len(attempts(task.path)) == begun
 
 
 def test_a_decoder_that_hangs_in_native_code_is_killed_at_its_time(decoding_with: Callable[..., Decoding]) -> None:
