@@ -63,7 +63,7 @@ class Feeder:
         queues: Mapping[int, WorkQueue],
         online: Callable[[], frozenset[int]],
         heart: Heartbeat,
-        away: Callable[[], Collection[Away]] = tuple,
+        away: Callable[[], Collection[Away]],
     ) -> None:
         self._database = database
         self._clock = clock

@@ -45,7 +45,7 @@ class PhashRun:
         writer: Writer,
         policy: Callable[[], Policy],
         within_reach: Callable[[], frozenset[int]],
-        away: Callable[[], Collection[Away]] = tuple,
+        away: Callable[[], Collection[Away]],
         withdraw: Callable[[Callable[[Task], bool]], None],
         current_file: Callable[[], bytes | None],
     ) -> None:

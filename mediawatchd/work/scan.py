@@ -46,7 +46,7 @@ class Scan:
         database: Database,
         writer: Writer,
         within_reach: Callable[[], frozenset[int]],
-        away: Callable[[], Collection[Away]] = tuple,
+        away: Callable[[], Collection[Away]],
         walk: Callable[[Scope, Callable[[], bool]], Sequence[Walk]],
         current_file: Callable[[], bytes | None],
     ) -> None:

@@ -43,7 +43,7 @@ class Workers:
         writer: Writer,
         online: Callable[[], frozenset[int]],
         heartbeats: Heartbeats,
-        away: Callable[[], Collection[Away]] = tuple,
+        away: Callable[[], Collection[Away]],
     ) -> None:
         self._heartbeats = heartbeats
         hashing = WorkQueue(capacity=HASH_CAPACITY, busy_limit=max(1, settings.workers - 1))

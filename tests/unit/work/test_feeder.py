@@ -36,6 +36,7 @@ class Fed:
             clock=parts.database.clock,
             queues={QUICK_HASH: self.hashing, PROBE: self.probing},
             online=lambda: parts.online,
+            away=frozenset,
             heart=parts.heartbeats.register("feeder"),
         )
         self._parts = parts

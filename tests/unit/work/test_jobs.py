@@ -63,6 +63,7 @@ class Bench:
                     database=parts.database,
                     writer=parts.writer,
                     within_reach=lambda: parts.online,
+                    away=frozenset,
                     walk=self._walk,
                     current_file=lambda: b"/media/read.mkv",
                 )

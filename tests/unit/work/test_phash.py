@@ -46,6 +46,7 @@ class Bench:
                     writer=parts.writer,
                     policy=lambda: self.policy,
                     within_reach=lambda: parts.online,
+                    away=frozenset,
                     withdraw=self.withdrawn.append,
                     current_file=lambda: b"/media/decoded.mkv",
                 )

@@ -36,6 +36,7 @@ def test_a_file_that_was_hashed_stays_with_the_worker_that_probes_it(tmp_path: P
         database=database,
         writer=cast("Any", Writer()),
         online=frozenset,
+        away=frozenset,
         heartbeats=Heartbeats(),
     )
     for kind in (PROBE, QUICK_HASH):
