@@ -1,4 +1,8 @@
-"""The frames of a fingerprint as arrays, and the 64-bit key that stands for a frame in the search.
+"""The frames of a fingerprint as arrays, and the 64-bit keys that stand for a frame in the search.
+
+A key is the signs of 64 of the 256 cosines of a hash, and there are two kinds. The low key, of the lowest frequencies,
+outlives what moves and blurs a picture: crops, low bitrates, another moment of the scene. Something opaque in the
+picture, as a box or a banner, turns many of its bits, and few of the high key: all that is wide is slow across.
 
 Stored fingerprints are read here by the batch: a million of them, one by one, would take half a minute.
 """
@@ -50,51 +54,64 @@ def frames_of(fingerprint: Fingerprint) -> Frames:
     )
 
 
-def _zigzag() -> list[tuple[int, int]]:
+def _low() -> list[tuple[int, int]]:
     """The 64 (row, column) after DC, along the diagonals and from the lowest frequency up, as JPEG orders them."""
     places = [(row, column) for row in range(16) for column in range(16)]
     places.sort(key=lambda at: (sum(at), at[0] if sum(at) % 2 else at[1]))
     return places[1:65]
 
 
-def _tables() -> dict[int, Words]:
+def _high() -> list[tuple[int, int]]:
+    """The 64 (row, column) of the highest frequencies across the picture, from the top."""
+    return [(row, column) for row in range(16) for column in range(12, 16)]
+
+
+def _tables(places: Sequence[tuple[int, int]]) -> dict[int, Words]:
     """For each byte of a hash that holds bits of the key: what each of its 256 values contributes."""
     tables: dict[int, Words] = {}
     values = np.arange(256, dtype=np.uint64)
-    for position, (row, column) in enumerate(_zigzag()):
+    for position, (row, column) in enumerate(places):
         table = tables.setdefault(2 * row + column // 8, np.zeros(256, np.uint64))
         bit = (values >> np.uint64(7 - column % 8)) & np.uint64(1)
         table |= bit << np.uint64(63 - position)
     return tables
 
 
-_TABLES = _tables()
+LOW, HIGH = KINDS = 0, 1
+_TABLES = _tables(_low()), _tables(_high())
 
 
-def keys(hashes: Bytes) -> Words:
-    """One key for each row of 32 bytes: the signs of the 64 lowest frequencies after DC, the lowest first.
+def keys(hashes: Bytes, kind: int) -> Words:
+    """One key of this kind for each row of 32 bytes.
 
-    DC is left out, as its bit is always zero. So the key of the mirrored picture is the key XOR `MIRROR_KEY`.
+    DC is left out, as its bit is always zero. So the key of the mirrored picture is the key XOR `MIRROR_KEYS[kind]`.
     """
     found = np.zeros(len(hashes), np.uint64)
     part = np.empty(len(hashes), np.uint64)
-    for byte, table in _TABLES.items():
+    for byte, table in _TABLES[kind].items():
         # No byte lies beyond a table: clipping changes nothing, but spares numpy a check that makes it 5 times slower.
         np.take(table, hashes[:, byte], out=part, mode="clip")
         found |= part
     return found
 
 
-MIRROR_KEY = keys(np.frombuffer(MIRROR, np.uint8)[None])[0]
+MIRROR_KEYS = [keys(np.frombuffer(MIRROR, np.uint8)[None], kind)[0] for kind in KINDS]
 
 
-def plain_keys(blobs: Sequence[bytes]) -> tuple[Words, Counts]:
-    """The keys of all plain frames of `blobs` in a row, and how many each blob has; -1: it is no fingerprint."""
+def plain_keys(blobs: Sequence[bytes]) -> tuple[list[Words], Counts]:
+    """The keys of the plain frames of `blobs` in a row, by kind: of each two frames the first has its low key there
+    and the second its high one, and a last one without a second has both. Then how many of each kind each blob has;
+    -1: it is no fingerprint.
+    """
     counts = np.array([_count(blob) for blob in blobs], np.int64)
-    whole = zip(blobs, counts.tolist(), strict=True)
-    bodies = b"".join([blob[_HEADER_BYTES:] for blob, count in whole if count >= 0])
-    frames = np.frombuffer(bodies, np.uint8).reshape(-1, _FRAME_BYTES)
-    return keys(frames[:, _PLAIN_AT : _PLAIN_AT + HASH_BYTES]), counts
+    bodies = [
+        blob[_HEADER_BYTES:] + blob[-_FRAME_BYTES:] if count % 2 else blob[_HEADER_BYTES:]
+        for blob, count in zip(blobs, counts.tolist(), strict=True)
+        if count >= 0
+    ]
+    frames = np.frombuffer(b"".join(bodies), np.uint8).reshape(-1, len(KINDS), _FRAME_BYTES)
+    found = [keys(frames[:, kind, _PLAIN_AT : _PLAIN_AT + HASH_BYTES], kind) for kind in KINDS]
+    return found, (counts + 1) // len(KINDS) - (counts < 0)
 
 
 def _count(blob: bytes) -> int:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SCORE_VERSION = 2
-"""Raised when `score` gives other answers: then all that is stored is compared anew, video by video."""
+SCORE_VERSION = 3
+"""Raised when `score` gives other answers or `search` meets other pairs: then all is compared anew, video by video."""
 IDLE_SECONDS = 300.0
 """How long the index stays when nothing comes. Building it for a million videos takes some seconds."""
 MOST_SCORED = 1_000

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediawatchd.hashing.fingerprint import Fingerprint, pack
-from mediawatchd.similarity import bands, search
+from mediawatchd.similarity import bands, half
 from mediawatchd.similarity.bands import Bands
-from mediawatchd.similarity.frames import keys
+from mediawatchd.similarity.frames import KINDS, keys
 from mediawatchd.similarity.search import Index
 from tests.unit.similarity.videos import changed, cropped, edited, film, fingerprint, mirrored, picture, taken
 
@@ -27,8 +27,8 @@ KEY = st.integers(0, (1 << 64) - 1)
 def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each test with a library that is small for the index, and with one that is large for it."""
     if request.param == "sorted":
-        monkeypatch.setattr(search, "FEW_KEYS", 100)
-        monkeypatch.setattr(search, "TAIL_KEYS", 64)
+        monkeypatch.setattr(half, "FEW_KEYS", 50)
+        monkeypatch.setattr(half, "TAIL_KEYS", 32)
         monkeypatch.setattr(bands, "_CHUNK", 50)
     return request.param
 
@@ -97,6 +97,29 @@ def test_one_frame_is_enough() -> None:
     asked = fingerprint([*frames, VIDEOS[9].plain[32:64]])
 
     assert 9 in Index.build(BLOBS.items()).candidates(asked)
+
+
+LOW_BITS, HIGH_BITS = (
+    np.packbits([[among(row, column) for column in range(16)] for row in range(16)]).tobytes()
+    for among in (lambda row, column: row + column <= 10, lambda _, column: column >= 12)
+)
+"""Masks of a hash: all bits of its low key, and all of its high key."""
+
+
+@pytest.mark.parametrize("left", [LOW_BITS, HIGH_BITS], ids=["low", "high"])
+@pytest.mark.parametrize("frames", [1, 4, 5, 16])
+def test_a_copy_is_found_by_the_frequencies_that_an_edit_left(left: bytes, frames: int) -> None:
+    """An opaque box spoils the low ones in every frame, a low bitrate the high ones."""
+
+    def spoiled(hashed: bytes) -> bytes:
+        each = zip(hashed, picture("spoiled", hashed), left, strict=True)
+        return bytes(ours & mask | other & ~mask for ours, other, mask in each)
+
+    video = taken(film("copied"), 160, frames)
+    index = Index.build([*BLOBS.items(), (100, pack(video))])
+
+    assert index.candidates(edited(video, spoiled))[:1] == [100]
+    assert index.candidates(edited(edited(video, spoiled), mirrored))[:1] == [100]
 
 
 def test_those_that_agree_in_most_frames_come_first() -> None:
@@ -224,13 +247,22 @@ def test_the_index_finds_what_looking_at_everything_finds(start: int, steps: lis
 
 
 def brute(asked: Fingerprint, videos: dict[int, Fingerprint], bits: int) -> set[int]:
-    def keys_of(hashes: bytes) -> list[int]:
-        return [int(key) for key in keys(np.frombuffer(hashes, np.uint8).reshape(-1, 32))]
+    def keys_of(hashes: bytes, kind: int) -> list[int]:
+        return [int(key) for key in keys(np.frombuffer(hashes, np.uint8).reshape(-1, 32), kind)]
+
+    def stored(video: Fingerprint, kind: int) -> list[int]:
+        found = keys_of(video.plain, kind)
+        return found[kind::2] + found[len(found) - len(found) % 2 :]
 
     views = [hashes for each in (asked, edited(asked, mirrored)) for hashes in (each.plain, each.cropped)]
-    wanted = [key for hashes in views for key in keys_of(hashes)]
     return {
         number
         for number, video in videos.items()
-        if any(near(key, other, bits) for key in wanted for other in keys_of(video.plain))
+        if any(
+            near(key, other, bits)
+            for kind in KINDS
+            for hashes in views
+            for key in keys_of(hashes, kind)
+            for other in stored(video, kind)
+        )
     }
