@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.oracle import Witness, differences, media_files, remembered_hashes, snapshot
 
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from tests.changes import Changer
     from tests.oracle import Key, Snapshot
     from tests.running import Running
+
+
+class _Row(NamedTuple):
+    quick_hash: str | None
+    is_missing: bool
+    path: bytes
 
 
 class Judge:
@@ -66,7 +72,7 @@ class Judge:
     def evidence(self) -> Iterator[str]:
         """What was done since the last check, and what the daemon told of it."""
         yield from ("", "What was done:", *self._changer.log, "", "What was told:")
-        with closing(sqlite3.connect(f"file:{self._daemon.database}?mode=ro", uri=True)) as connection:
+        with self._catalog() as connection:
             for when, event, former, path, detail in connection.execute(
                 "SELECT time, event, former, path, detail FROM history WHERE time > ? ORDER BY seq", (self._since,)
             ):
@@ -83,29 +89,44 @@ class Judge:
                 after, self._changer.crossings, self._hashes, copied, away=self._changer.away
             )
         rows = self._rows()
-        known = {quick_hash for quick_hash, _ in rows.values()}
+        known = {row.quick_hash for row in rows.values()}
         # One that came back and was then taken for the copy of another has become that one, and whatever that became:
-        # a file that was moved across is such a copy, and may have been replaced at once.
+        # a file that was moved across is such a copy, and may have been replaced at once. So is one whose content
+        # another row had all along, when that one goes.
         known |= {crossing.quick_hash for crossing in self._changer.crossings}
+        known |= {quick_hash for quick_hash, rows_with_it in self._hashes.items() if rows_with_it > 1}
         yield from (
             f"the missing row {file_id} was forgotten"
             for file_id, quick_hash in self._missing.items()
             if file_id not in rows and quick_hash not in known
         )
-        missing = {file_id: quick_hash for file_id, (quick_hash, is_missing) in rows.items() if is_missing}
+        missing = {file_id: row.quick_hash for file_id, row in rows.items() if row.is_missing}
         yield from (
             f"the missing row {file_id} had the hash {self._missing[file_id]}, and now {missing[file_id]}"
             for file_id in self._missing.keys() & missing.keys()
-            if missing[file_id] != self._missing[file_id]
+            if missing[file_id] != self._missing[file_id] and not self._was_back(rows[file_id].path)
         )
         self._found = Witness(after), remembered_hashes(self._daemon), missing
 
-    def _rows(self) -> dict[int, tuple[str | None, bool]]:
-        """The hash of each row, hidden ones too, and whether it is missing."""
-        with closing(sqlite3.connect(f"file:{self._daemon.database}?mode=ro", uri=True)) as connection:
+    def _rows(self) -> dict[int, _Row]:
+        """All rows, hidden ones too."""
+        with self._catalog() as connection:
             return {
-                file_id: (quick_hash, bool(is_missing))
-                for file_id, quick_hash, is_missing in connection.execute(
-                    "SELECT id, lower(hex(quick_hash)), missing_since IS NOT NULL FROM media_files"
+                file_id: _Row(quick_hash, bool(is_missing), path)
+                for file_id, quick_hash, is_missing, path in connection.execute(
+                    "SELECT f.id, lower(hex(quick_hash)), missing_since IS NOT NULL, CAST(d.path || f.name AS BLOB) "
+                    "FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id"
                 )
             }
+
+    def _was_back(self, path: bytes) -> bool:
+        """Whether what is missing at a path came back since the last check: it may have been written to, and gone."""
+        with self._catalog() as connection:
+            told = connection.execute(
+                "SELECT CAST(path AS BLOB) FROM history WHERE time > ? AND event IN ('restored', 'moved', 'changed')",
+                (self._since,),
+            ).fetchall()
+        return any(path == each or (each.endswith(b"/") and path.startswith(each)) for (each,) in told)
+
+    def _catalog(self) -> closing[sqlite3.Connection]:
+        return closing(sqlite3.connect(f"file:{self._daemon.database}?mode=ro", uri=True))

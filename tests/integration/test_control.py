@@ -711,10 +711,12 @@ def test_an_endless_stream_and_a_wait_do_not_hold_up_the_end(unsettled: Running)
     with (
         subprocess.Popen(ctl_command(unsettled, "events"), env=environment(), stderr=subprocess.PIPE) as events,
         subprocess.Popen(
-            ctl_command(unsettled, "job", str(job), "--wait"), env=environment(), stderr=subprocess.DEVNULL
+            ctl_command(unsettled, "job", str(job), "--wait"), env=environment(), stderr=subprocess.PIPE
         ) as waiting,
     ):
         try:
+            assert waiting.stderr is not None
+            assert waiting.stderr.readline()  # progress: a daemon that was there is waited for
             wait_until(lambda: clients(unsettled) >= 2, within=WITHIN)
             assert unsettled.stop() == 0
             assert events.wait(WITHIN) == 3
