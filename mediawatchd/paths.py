@@ -23,6 +23,11 @@ def printable(path: bytes | str) -> str:
     return text if text.isprintable() else _UNSAFE.sub(_escape, text)
 
 
+def unslashed(path: bytes) -> bytes:
+    """A directory as people write it: without the slash at its end, unless it is "/"."""
+    return path.rstrip(b"/") or b"/"
+
+
 def shell_word(path: bytes) -> str:
     """A path as a word of a command to be copied; one that is not UTF-8 has to be put in by hand."""
     return shlex.quote(printable(path))

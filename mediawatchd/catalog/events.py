@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mediawatchd.catalog.browse import ROWS_AT_ONCE, path_fields
 from mediawatchd.catalog.directories import below
 from mediawatchd.model import MAX_INTEGER, SANE_TIME, Event
+from mediawatchd.paths import unslashed
 
 if TYPE_CHECKING:
     import sqlite3
@@ -90,7 +91,7 @@ def event_fields(event: Event) -> dict[str, Any]:
 
 def _of_path(connection: sqlite3.Connection, path: bytes) -> tuple[str, list[Any]]:
     """SQL for the events of a path, of all below it, and of the names that it had before."""
-    exact = path.rstrip(b"/") or b"/"
+    exact = unslashed(path)
     clauses: list[tuple[str, list[Any]]] = [
         ("former = ?", [exact]),
         ("former >= ? AND former < ?", [*below(_folder(exact))]),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.catalog.rows import FileRow, store
 from mediawatchd.model import PHASH, Event
+from mediawatchd.paths import unslashed
 
 if TYPE_CHECKING:
     import sqlite3
@@ -103,7 +104,7 @@ class Transaction:
 
     def _held_changed(self, root_id: int, held: int) -> None:
         """Remember that a root, of which `held` files were held, begins or ends to hold any."""
-        path = self.roots[root_id].path.rstrip(b"/") or b"/"
+        path = unslashed(self.roots[root_id].path)
         if not held:
             self.holding.append((path, True))
         elif not self.totals.of(root_id)["held"]:
@@ -112,7 +113,7 @@ class Transaction:
 
     def tell_root(self, root: bytes, detail: str) -> None:
         """Record what happened to a root as a whole."""
-        self.tell("root", None, root.rstrip(b"/") or b"/", detail=detail)
+        self.tell("root", None, unslashed(root), detail=detail)
 
     def tell(
         self,

@@ -10,7 +10,7 @@ from mediawatchd.cli import quantities
 from mediawatchd.cli.paragraphs import paragraph
 from mediawatchd.control.client import Disconnected, NoAnswer, NotRunning, SocketDenied
 from mediawatchd.control.findings import LEVELS, Finding, access, inotify_limits
-from mediawatchd.paths import printable
+from mediawatchd.paths import printable, unslashed
 
 if TYPE_CHECKING:
     import argparse
@@ -113,6 +113,6 @@ def _here(file: str) -> Iterator[Finding]:
     else:
         yield Finding("error", "config", f"{file} names no folders", "Name your folders under scan_dirs.")
     for root in config.scan_dirs:
-        folder = root.rstrip(b"/") or b"/"
+        folder = unslashed(root)
         yield access(folder) or Finding("ok", "root", f"{printable(folder)} can be listed by this user")
     yield from inotify_limits(len(config.scan_dirs))

@@ -6,6 +6,8 @@ import base64
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from mediawatchd.paths import unslashed
+
 if TYPE_CHECKING:
     from .schema import Config
 
@@ -18,7 +20,7 @@ def public(config: Config) -> dict[str, object]:
     """
     shown = asdict(config)
     shown["has_secret_token"] = shown.pop("secret_token") is not None
-    roots = [_with_twin(root.rstrip(b"/") or b"/") for root in config.scan_dirs]
+    roots = [_with_twin(unslashed(root)) for root in config.scan_dirs]
     shown["scan_dirs"] = [text for text, _ in roots]
     shown["scan_dirs_b64"] = [twin for _, twin in roots]
     shown["db_path"], shown["db_path_b64"] = _with_twin(config.db_path)

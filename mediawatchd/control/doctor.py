@@ -18,7 +18,7 @@ from mediawatchd.control import findings
 from mediawatchd.control.findings import LEVELS, Finding
 from mediawatchd.hashing import selftest
 from mediawatchd.model import SANE_TIME
-from mediawatchd.paths import printable, shell_word
+from mediawatchd.paths import printable, shell_word, unslashed
 from mediawatchd.watching.status import away_text
 from mediawatchd.watching.unreadable import unreadable_text
 
@@ -108,7 +108,7 @@ class Doctor:
         looks = {status.id: _Look(status, samples[status.id]) for status in statuses if status.state == "online"}
         deadline = time.monotonic() + DISK_SECONDS
         for status in statuses:
-            path = status.path.rstrip(b"/") or b"/"
+            path = unslashed(status.path)
             name, word = printable(path), shell_word(path)
             if status.state != "online":
                 fix = (findings.mount_fix(path) if status.state == "offline" else "") or status.hint or ""
@@ -234,7 +234,7 @@ class _Look:
         return self._found
 
     def _look(self) -> None:
-        denied = findings.access(self._root.path.rstrip(b"/") or b"/")
+        denied = findings.access(unslashed(self._root.path))
         if denied is not None:
             self._found.append(denied)
             return

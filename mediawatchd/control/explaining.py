@@ -15,7 +15,7 @@ from mediawatchd.catalog.rows import FileRow, file_by_id
 from mediawatchd.control.unknown import why_unknown
 from mediawatchd.errors import Refused
 from mediawatchd.model import PHASH, PROBE, QUICK_HASH, SECOND
-from mediawatchd.paths import printable, shell_word
+from mediawatchd.paths import printable, shell_word, unslashed
 from mediawatchd.work.progress import iso_time
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def explain(
     if folder is not None:
         return {
             **path_fields("path", path),
-            **path_fields("root", root.path.rstrip(b"/") or b"/"),
+            **path_fields("root", unslashed(root.path)),
             **folder,
             **_fields(_folder(folder, root, folder_path)),
         }
@@ -156,7 +156,7 @@ def _file(row: FileRow, of: Standing) -> Explanation:
     if (told := _away(row, of)) is not None:
         return told
     if row.held:
-        name = shell_word(root.path.rstrip(b"/") or b"/")
+        name = shell_word(unslashed(root.path))
         return Explanation(
             "held",
             "It is not there, but too many files went at once to believe it: confirm-missing lets them go.",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mediawatchd.paths import printable
+from mediawatchd.paths import printable, unslashed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,4 +48,4 @@ def _folders(statuses: Sequence[RootStatus]) -> str:
 
 
 def _shown(status: RootStatus) -> str:
-    return printable(status.path.rstrip(b"/") or b"/")
+    return printable(unslashed(status.path))

@@ -24,7 +24,7 @@ from mediawatchd.catalog.totals import FIELDS
 from mediawatchd.control.census import Census
 from mediawatchd.control.families import counter, from_zero, gauge, histogram
 from mediawatchd.model import PHASH, PROBE, QUICK_HASH, JobKind, Reason, RootState
-from mediawatchd.paths import printable
+from mediawatchd.paths import printable, unslashed
 from mediawatchd.watching.sink import LOST_REASONS
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def _root_labels(statuses: Iterable[RootStatus]) -> dict[int, str]:
     """The label of each root. Prometheus refuses a scrape in which two are alike."""
     labels: dict[int, str] = {}
     for status in statuses:
-        label = printable(status.path.rstrip(b"/") or b"/")
+        label = printable(unslashed(status.path))
         labels[status.id] = label if label not in labels.values() else f"{label} ({status.id})"
     return labels
 

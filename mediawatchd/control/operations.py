@@ -25,7 +25,7 @@ from mediawatchd.control.duplicates import Verifier
 from mediawatchd.control.explaining import explain
 from mediawatchd.errors import Refused
 from mediawatchd.model import MAX_INTEGER
-from mediawatchd.paths import printable
+from mediawatchd.paths import printable, unslashed
 from mediawatchd.similarity.matcher import SCORE_VERSION
 from mediawatchd.work.progress import iso_time, job_fields, path_lists
 
@@ -360,7 +360,7 @@ class Operations:
 
 def _root_fields(status: RootStatus, totals: Mapping[str, int], last_reconcile: int | None) -> dict[str, Any]:
     return {
-        **path_fields("path", status.path.rstrip(b"/") or b"/"),
+        **path_fields("path", unslashed(status.path)),
         "state": status.state,
         "since": iso_time(status.since),
         "next_attempt": iso_time(status.next_attempt),
@@ -385,7 +385,7 @@ def _root_fields(status: RootStatus, totals: Mapping[str, int], last_reconcile: 
 
 def _unreadable_fields(directory: UnreadableDirectory) -> dict[str, Any]:
     return {
-        **path_fields("path", directory.path.rstrip(b"/") or b"/"),
+        **path_fields("path", unslashed(directory.path)),
         "reason": directory.reason,
         "since": iso_time(directory.since),
         "next_attempt": iso_time(directory.next_attempt),

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mediawatchd.control.headline import headline
-from mediawatchd.paths import printable
+from mediawatchd.paths import printable, unslashed
 from mediawatchd.watching.status import away_text
 from mediawatchd.watching.unreadable import unreadable_text
 
@@ -54,19 +54,19 @@ class Condition:
         if watcher.degraded is not None:
             troubles.append(watcher.degraded)
         troubles += [
-            f"{printable(status.path)}: {status.message or status.watch}"
+            f"{printable(unslashed(status.path))}: {status.message or status.watch}"
             for status in self._roots.statuses()
             if status.state in {"error", "replaced"}
             # Polling because somebody chose it says nothing; for want of anything better it says why.
             or (status.state == "online" and (status.watch == "degraded" or status.message is not None))
         ]
         troubles += [
-            f"{printable(status.path)}: {unreadable_text(status.unreadable)}"
+            f"{printable(unslashed(status.path))}: {unreadable_text(status.unreadable)}"
             for status in self._roots.statuses()
             if status.unreadable
         ]
         troubles += [
-            f"{printable(status.path)}: {away_text(place)}"
+            f"{printable(unslashed(status.path))}: {away_text(place)}"
             for status in self._roots.statuses()
             for place in status.away
         ]

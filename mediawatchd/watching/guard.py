@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mediawatchd.catalog import known, roots
 from mediawatchd.catalog.directories import below
 from mediawatchd.model import stamp_of
-from mediawatchd.paths import shell_word
+from mediawatchd.paths import shell_word, unslashed
 
 if TYPE_CHECKING:
     import sqlite3
@@ -91,7 +91,7 @@ def _judge(
     return Verdict(
         "replaced",
         f"another file system ({identity.type}) is mounted here than the one the catalog knows",
-        "Mount the right disk, or run: mediawatchctl accept-root " + shell_word(root.path.rstrip(b"/") or b"/"),
+        "Mount the right disk, or run: mediawatchctl accept-root " + shell_word(unslashed(root.path)),
     )
 
 

@@ -12,7 +12,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from mediawatchd.paths import printable
+from mediawatchd.paths import printable, unslashed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ def is_lost_and_found(directory: bytes, number: int | None) -> bool:
 def unreadable_text(directories: Sequence[UnreadableDirectory]) -> str:
     """How many there are, and why the first cannot be read, for a person."""
     first = directories[0]
-    name, more = printable(first.path.rstrip(b"/") or b"/"), len(directories) - 1
+    name, more = printable(unslashed(first.path)), len(directories) - 1
     others = f", nor can {more:,} other{'s' if more > 1 else ''}" if more else ""
     return f"{name} cannot be read{others}: {first.reason}"
 

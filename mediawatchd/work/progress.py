@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mediawatchd.catalog.browse import path_fields
+from mediawatchd.paths import unslashed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ def iso_time(seconds: float | None) -> str | None:
 
 def path_lists(name: str, paths: Sequence[bytes]) -> dict[str, list[str | None]]:
     """A list of paths and, beside it, the list of their twins."""
-    twins = [path_fields("path", path.rstrip(b"/") or b"/") for path in paths]
+    twins = [path_fields("path", unslashed(path)) for path in paths]
     return {name: [twin["path"] for twin in twins], f"{name}_b64": [twin["path_b64"] for twin in twins]}
 
 
