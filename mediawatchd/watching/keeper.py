@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog import roots
+from mediawatchd.catalog.directories import parent_path
 from mediawatchd.model import SECOND
 from mediawatchd.watching.guard import Verdict, judge
 from mediawatchd.watching.hints import Hints
@@ -187,6 +188,10 @@ class Keeper:
         self, path: bytes, cause: str, *, is_job: bool = False, is_cancelled: Callable[[], bool] = bool
     ) -> WalkRequest:
         """Queue a walk of the root or of a directory in it; the request tells when it has ended."""
+        if path != self.path:
+            # Looked at before it is walked: it may be another directory than the one that is known there.
+            parent = parent_path(path)
+            self.hints.add(parent, path[len(parent) : -1])
         request = self.walks.ask(WalkRequest(path, cause, self.hints.mark() + 1, is_cancelled, is_job=is_job))
         # Only now, so that whoever waits for the new mark waits for the walk too.
         self.hints.count()

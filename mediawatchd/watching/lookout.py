@@ -72,12 +72,11 @@ class Lookout:
         relative = path[len(self._root) :]
         if not path.startswith(self._root) or (relative and self._rules.ignored_below(relative, True)):
             return
-        parent = parent_path(path)
-        in_parent = {path[len(parent) : -1]: False}
-        is_new = bool(relative) and known.directory(connection, path) is None
+        row = known.directory(connection, path) if relative else None
+        is_new = bool(relative) and row is None
         if is_new:
             # It may have moved here: then its files are known, and it moves before they would one by one.
-            self._look_at(connection, parent, in_parent)
+            self._look_at_name(connection, path)
         try:
             fd = self._open_directory(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -85,7 +84,7 @@ class Lookout:
                 self._check_root()
             elif not is_new:
                 # The directory itself is gone: what its parent shows counts for all that was in it.
-                self._look_at(connection, parent, in_parent)
+                self._look_at_name(connection, path)
             return
         except OSError as error:
             # Nothing can be seen, and nothing changes.
@@ -93,6 +92,9 @@ class Lookout:
             if not isinstance(error, PermissionError):
                 self._check_root()  # a bad directory, or a bad disk: the look at the root itself tells which
             return
+        if row is not None and row.inode not in {None, os.fstat(fd).st_ino}:
+            # Another one than is known here: both may have moved.
+            self._look_at_name(connection, path)
         try:
             with suppress(Covered):  # whatever was seen there says nothing of what is known
                 for directory in self._visitor.names(connection, fd, path, names):
@@ -101,6 +103,11 @@ class Lookout:
                         self._ask_for_hinted(directory)
         finally:
             os.close(fd)
+
+    def _look_at_name(self, connection: sqlite3.Connection, path: bytes) -> None:
+        """Look at what a directory is in its parent."""
+        parent = parent_path(path)
+        self._look_at(connection, parent, {path[len(parent) : -1]: False})
 
     def _ask_for_hinted(self, path: bytes) -> None:
         # Older than the oldest hint of the batch: who waits for that one waits for this walk.

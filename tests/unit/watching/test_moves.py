@@ -110,6 +110,33 @@ def test_two_directories_that_swap_names_swap_paths(parts: Rooted, root: bytes) 
     assert len(after) == 5
 
 
+@pytest.mark.parametrize("first", ["a hint", "a hint below", "a walk"])
+def test_two_directories_that_swap_names_are_told_apart_whatever_is_looked_at_first(
+    parts: Rooted, root: bytes, first: str
+) -> None:
+    """The one that was looked at by itself was taken for the other: a new file in it took the row of that one's."""
+    tree({"films/one/deep/4.mkv": size(400)}).under(root)
+    before = walked(parts, root)
+    os.rename(root + b"films/one", root + b"films/t")
+    os.rename(root + b"films/two", root + b"films/one")
+    os.rename(root + b"films/t", root + b"films/two")
+    new = tree({"1.mkv": size(1), "deep/4.mkv": size(4)}).under(root + b"films/one/")
+    if first == "a walk":
+        assert parts.walk(new) is None
+    else:
+        directory, name = (new, b"1.mkv") if first == "a hint" else (new + b"deep/", b"4.mkv")
+        parts.roots.dirty(parts.root_ids[root], directory, name, True)
+        parts.settle(root)
+    after = walked(parts, root)
+    for path in (new + b"1.mkv", new + b"deep/4.mkv"):
+        assert after.pop(path) not in before.values()
+    one, two = root + b"films/one/", root + b"films/two/"
+    assert after == {
+        two + path.removeprefix(one) if path.startswith(one) else path.replace(two, one): file_id
+        for path, file_id in before.items()
+    }
+
+
 def test_a_file_renamed_over_another_brings_its_row_and_the_other_becomes_missing(parts: Rooted, root: bytes) -> None:
     before = ids(parts)
     os.rename(root + b"a.mkv", root + b"b.mkv")
