@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 
 class _Row(NamedTuple):
-    quick_hash: str | None
-    is_missing: bool
+    """`stamp` is size, mtime and inode."""
+
     path: bytes
+    quick_hash: str | None
+    stamp: tuple[int, int, int]
+    is_missing: bool
 
 
 class Judge:
@@ -33,7 +36,7 @@ class Judge:
         self._changer = changer
         self._witness = Witness({})
         self._hashes: Counter[str] = Counter()
-        self._missing: dict[int, str | None] = {}
+        self._missing: dict[int, _Row] = {}
         self._found = self._witness, self._hashes, self._missing
         self._since = 0.0
 
@@ -95,38 +98,38 @@ class Judge:
         # another row had all along, when that one goes.
         known |= {crossing.quick_hash for crossing in self._changer.crossings}
         known |= {quick_hash for quick_hash, rows_with_it in self._hashes.items() if rows_with_it > 1}
-        yield from (
-            f"the missing row {file_id} was forgotten"
-            for file_id, quick_hash in self._missing.items()
-            if file_id not in rows and quick_hash not in known
-        )
-        missing = {file_id: row.quick_hash for file_id, row in rows.items() if row.is_missing}
-        yield from (
-            f"the missing row {file_id} had the hash {self._missing[file_id]}, and now {missing[file_id]}"
-            for file_id in self._missing.keys() & missing.keys()
-            if missing[file_id] != self._missing[file_id] and not self._was_back(rows[file_id].path)
-        )
+        for file_id, was in self._missing.items():
+            row = rows.get(file_id)
+            if row is None and was.quick_hash not in known and not self._was_back(was):
+                yield f"the missing row {file_id} was forgotten"
+            if row is not None and row.is_missing and row.quick_hash != was.quick_hash and not self._was_back(was):
+                yield f"the missing row {file_id} had the hash {was.quick_hash}, and now {row.quick_hash}"
+        missing = {file_id: row for file_id, row in rows.items() if row.is_missing}
         self._found = Witness(after), remembered_hashes(self._daemon), missing
 
     def _rows(self) -> dict[int, _Row]:
         """All rows, hidden ones too."""
         with self._catalog() as connection:
             return {
-                file_id: _Row(quick_hash, bool(is_missing), path)
-                for file_id, quick_hash, is_missing, path in connection.execute(
-                    "SELECT f.id, lower(hex(quick_hash)), missing_since IS NOT NULL, CAST(d.path || f.name AS BLOB) "
-                    "FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id"
+                file_id: _Row(path, quick_hash, (size, mtime_ns, inode), bool(is_missing))
+                for file_id, path, quick_hash, size, mtime_ns, inode, is_missing in connection.execute(
+                    "SELECT f.id, CAST(d.path || f.name AS BLOB), lower(hex(quick_hash)), size, mtime_ns, f.inode, "
+                    "missing_since IS NOT NULL FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id"
                 )
             }
 
-    def _was_back(self, path: bytes) -> bool:
-        """Whether what is missing at a path came back since the last check: it may have been written to, and gone."""
+    def _was_back(self, missing: _Row) -> bool:
+        """Whether a file that was missing came back since the last check, by itself or as a copy: whatever was then
+        written to it, or became of it, its row may tell of that."""
+        if self._witness.saw(missing.stamp, self._changer.outside):
+            return True
         with self._catalog() as connection:
-            told = connection.execute(
-                "SELECT CAST(path AS BLOB) FROM history WHERE time > ? AND event IN ('restored', 'moved', 'changed')",
-                (self._since,),
-            ).fetchall()
-        return any(path == each or (each.endswith(b"/") and path.startswith(each)) for (each,) in told)
+            return bool(
+                connection.execute(
+                    "SELECT 1 FROM history WHERE time > ? AND event = 'moved' AND CAST(former AS BLOB) = ?",
+                    (self._since, missing.path),
+                ).fetchall()
+            )
 
     def _catalog(self) -> closing[sqlite3.Connection]:
         return closing(sqlite3.connect(f"file:{self._daemon.database}?mode=ro", uri=True))

@@ -324,6 +324,15 @@ class Witness:
                 lost.append(f"{was[seen.quick_hash]!r} is {path!r} now, its row {former.id} became {seen.id}")
         return lost
 
+    def saw(self, stamp: tuple[int, int, int], outside: bytes) -> bool:
+        """Whether a file of this size, mtime and inode was in a root."""
+        return any(
+            (key.size, key.mtime_ns, key.file[1]) == stamp
+            for path, keys in self._at_path.items()
+            if not path.startswith(outside)
+            for key in keys
+        )
+
     def is_single(self, path: bytes, key: Key) -> bool:
         """Whether a path has held nothing but this file, which has no second link."""
         return self._at_path.get(path, set()) <= {key} and key.file not in self._linked

@@ -45,7 +45,8 @@ def _row(tx: Transaction, move: DirectoryMove) -> DirectoryRow | None:
     root = tx.roots.get(move.root_id)
     if row is None or root is None or not root.configured:
         return None
-    if row.path != move.former:
+    # What has come to its path since may have taken its row.
+    if (row.path, row.filesystem_id, row.inode) != (move.former, *move.place):
         return None
     if row.fact_ns > move.at_ns and row.absent_ns is None and not row.gone:
         return None  # seen later where it stands; that it is not there would say nothing against the move

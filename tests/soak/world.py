@@ -162,10 +162,11 @@ class World:
     def check(self) -> None:
         """Wait until the daemon has seen everything and compare; Found with all that is wrong."""
         self._wait_for_daemon()
+        # A catalog whose disk was full is tried again every few seconds.
         if self.reload_due:
-            self.ask("reload")
+            wait_until(lambda: self.try_to_ask("reload"), within=STATE_SECONDS, shows=self.daemon.status)
         if self.resume_due:
-            self.ask("resume")
+            wait_until(lambda: self.try_to_ask("resume"), within=STATE_SECONDS, shows=self.daemon.status)
         self.reload_due = self.resume_due = False
         configured = {root: state for root, state in self.states.items() if root not in self.unconfigured}
         wait_until(lambda: not self.machine.left_behind(), within=STATE_SECONDS, shows=self.machine.left_behind)

@@ -268,6 +268,18 @@ def test_a_directory_seen_later_than_the_look_that_missed_it_is_not_moved(catalo
     assert list(catalog.present()) == [b"a/a.mkv"]
 
 
+def test_a_gone_directory_whose_row_was_taken_meanwhile_is_not_moved(catalog: Catalog) -> None:
+    """Another one had come to its remembered path, and was carried off to where the gone one was: its files were in no
+    catalog until the next walk."""
+    fill(catalog, b"a/")
+    catalog.lose(b"a/")
+    move = catalog.directory_move(b"a/", b"b/")
+    catalog.look(b"a/", file(b"new.mkv"), place=Place(catalog.disk, 7))
+    with catalog.transaction() as tx:
+        apply_moves(tx, [move])
+    assert list(catalog.present()) == [b"a/new.mkv"]
+
+
 @pytest.mark.parametrize("absence", ["absent", "gone"])
 def test_a_directory_missed_later_than_the_look_that_found_it_elsewhere_is_moved(
     catalog: Catalog, absence: str
