@@ -230,6 +230,9 @@ class Changer:
 
     def hard_link(self) -> None:
         path, link = self._file(), self._new_path()
+        # A link whose original goes is a rename.
+        if not self._may_be_renamed(path):
+            return
         self._say("link", path, link)
         os.link(path, link)
 

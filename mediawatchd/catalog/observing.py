@@ -80,7 +80,11 @@ def _observe(tx: Transaction, report: Report, directory: DirectoryRow, found: Fo
     # Where size and time are those of both rows, the inode tells which it is.
     if row is not None and _same_content(row, found.stamp) and (former is None or row.inode in {None, former.inode}):
         _seen_again(tx, report, row, found)
-    elif former is not None:
+        return
+    gone = [] if row is not None else missing_files(tx.connection, directory.id, found.name)
+    # One that comes back to its path is not another with the same inode: that was a hard link of it.
+    back = [each for each in gone if _same_content(each, found.stamp) and (not former or each.inode == former.inode)]
+    if former is not None and not back:
         if row is not None:
             # Off the path without a word: it may turn up under another name in this very set.
             displaced[row.id] = report.at_ns
@@ -89,16 +93,12 @@ def _observe(tx: Transaction, report: Report, directory: DirectoryRow, found: Fo
         _move(tx, report, directory, former, found, came_back=came_back)
     elif row is not None:
         _changed(tx, report, row, found)
+    elif any(report.at_ns < each.fact_ns for each in gone):
+        _dropped(tx, report, found)
+    elif back:
+        _restore(tx, report, back[0], found)
     else:
-        gone = missing_files(tx.connection, directory.id, found.name)
-        if any(report.at_ns < row.fact_ns for row in gone):
-            _dropped(tx, report, found)
-            return
-        remembered = [row for row in gone if _same_content(row, found.stamp)]
-        if remembered:
-            _restore(tx, report, remembered[0], found)
-        else:
-            _insert(tx, report, directory, (found,))
+        _insert(tx, report, directory, (found,))
 
 
 def _dropped(tx: Transaction, report: Report, found: Found) -> None:

@@ -604,6 +604,15 @@ def test_a_file_back_with_another_change_time_is_hashed_again_and_keeps_the_rest
     assert catalog.row(b"a.mkv").video_phash == before.video_phash
 
 
+def test_a_file_back_at_its_path_is_not_taken_for_a_link_of_it_that_is_missing_too(catalog: Catalog) -> None:
+    catalog.look(b"", file(b"a.mkv", inode=7, links=2), file(b"b.mkv", inode=7, links=2))
+    a = catalog.know(b"a.mkv").id
+    catalog.miss(b"", b"a.mkv", b"b.mkv")
+    tx = catalog.look(b"", catalog.moved(b"b.mkv", here=b"a.mkv"))
+    assert catalog.present() == {b"a.mkv": a}
+    assert [event.event for event in tx.events] == ["restored"]
+
+
 def test_another_file_at_the_path_of_a_missing_one_is_new(catalog: Catalog) -> None:
     catalog.look(b"", file(b"a.mkv"))
     before = catalog.know(b"a.mkv")
