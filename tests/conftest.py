@@ -7,12 +7,18 @@ reads as a need: "needs ffmpeg", "needs promtool".
 from __future__ import annotations
 
 import os
+import signal
 from collections import defaultdict
 
 import pytest
 
 _MAY_MOUNT = 1 << 21
 """CAP_SYS_ADMIN: root in an unprivileged container has not got it."""
+
+
+def pytest_configure() -> None:
+    # Whoever runs this in the background of a shell has SIGINT ignored, and so had the commands that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -142,15 +142,16 @@ class Visitor:
         gone: list[bytes] = []
         directories: dict[bytes, tuple[bytes, int]] = {}
         for name, closed in names.items():
+            child = path + name + b"/"
             try:
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             except (FileNotFoundError, NotADirectoryError):
                 status = None
             except OSError as error:
-                self.unreadable.failed(path, error)
-                continue  # it cannot be seen: nothing is known of it, and nothing changes
+                # It cannot be seen: nothing is known of it, and nothing changes.
+                self.unreadable.failed(child if known.directory(connection, child) else path, error)
+                continue
             is_directory = status is not None and stat.S_ISDIR(status.st_mode)
-            child = path + name + b"/"
             if status is not None and is_directory and not self._rules.ignored(relative + name, True):
                 directories[child] = (name, status.st_ino)
             was = None
