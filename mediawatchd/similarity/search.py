@@ -26,7 +26,7 @@ _GROWTH = 1 << 19
 
 
 class Index:
-    """Belongs to one thread at a time. For a million videos of 16 frames 395 MB; drop it to release them.
+    """Belongs to one thread at a time. For a million videos of 16 frames 404 MB; drop it to release them.
 
     Ids are not negative. An id that is added again takes the place of the former one.
     """
