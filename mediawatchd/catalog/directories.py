@@ -49,6 +49,12 @@ def parent_path(path: bytes) -> bytes:
     return path[: path.rindex(b"/", 0, len(path) - 1) + 1]
 
 
+def parent_and_name(path: bytes) -> tuple[bytes, bytes]:
+    """Where a directory lies, and what it is called there."""
+    parent = parent_path(path)
+    return parent, path[len(parent) : -1]
+
+
 class Directories:
     """The present directories, by path and by id."""
 

@@ -11,7 +11,7 @@ import logging
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from mediawatchd.catalog.directories import below, index_for_deleting, parent_path
+from mediawatchd.catalog.directories import below, index_for_deleting, parent_and_name
 from mediawatchd.catalog.recognition import copy_of, move
 from mediawatchd.catalog.rows import COLUMNS, FileRow, present_file
 from mediawatchd.catalog.transaction import Look, Transaction
@@ -163,8 +163,7 @@ class Missing:
 
 def _look_at(report: Report, path: bytes, delay_ns: int) -> Look:
     """A look at a directory is a look at its name in its parent."""
-    parent = parent_path(path)
-    return Look(report.root_id, parent, path[len(parent) : -1], delay_ns)
+    return Look(report.root_id, *parent_and_name(path), delay_ns)
 
 
 def _wait_ns(tx: Transaction, report: Report, absent_ns: int) -> int:

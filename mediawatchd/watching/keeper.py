@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog import roots
-from mediawatchd.catalog.directories import parent_path
+from mediawatchd.catalog.directories import parent_and_name
 from mediawatchd.model import SECOND
 from mediawatchd.watching.guard import Verdict, judge
 from mediawatchd.watching.hints import Hints
@@ -190,8 +190,7 @@ class Keeper:
         """Queue a walk of the root or of a directory in it; the request tells when it has ended."""
         if path != self.path:
             # Looked at before it is walked: it may be another directory than the one that is known there.
-            parent = parent_path(path)
-            self.hints.add(parent, path[len(parent) : -1])
+            self.hints.add(*parent_and_name(path))
         request = self.walks.ask(WalkRequest(path, cause, self.hints.mark() + 1, is_cancelled, is_job=is_job))
         # Only now, so that whoever waits for the new mark waits for the walk too.
         self.hints.count()
@@ -370,11 +369,8 @@ class Keeper:
 
     def _plan_look_locked(self) -> None:
         """When to look at the root again unasked. While its watches are being set, its disk may hang in that."""
-        seconds = None
-        if self._verdict.state != "online" or self._watch.is_awaited:
-            seconds = RETRY_SECONDS
-        elif self._verdict.network:
-            seconds = NETWORK_LOOK_SECONDS
+        is_uncertain = self._verdict.state != "online" or self._watch.is_awaited
+        seconds = RETRY_SECONDS if is_uncertain else NETWORK_LOOK_SECONDS if self._verdict.network else None
         self._next_look = None if seconds is None else time.monotonic() + seconds
 
     def _go_on_walking(self) -> bool:

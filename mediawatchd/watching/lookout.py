@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog import known
-from mediawatchd.catalog.directories import parent_path
+from mediawatchd.catalog.directories import parent_and_name
 from mediawatchd.watching.visitor import Covered
 from mediawatchd.watching.walks import HINT, WalkRequest
 
@@ -61,8 +61,8 @@ class Lookout:
                 self._ask_for_hinted(path)
             else:
                 # Its parent is looked at first: what is new there may be known from elsewhere.
-                parent = parent_path(path)
-                names[parent] = {**names.get(parent, {}), path[len(parent) : -1]: False}
+                parent, name = parent_and_name(path)
+                names[parent] = {**names.get(parent, {}), name: False}
         for path in sorted(names):
             self._look_at(connection, path, names[path])
         self._taken = batch.mark
@@ -106,8 +106,8 @@ class Lookout:
 
     def _look_at_name(self, connection: sqlite3.Connection, path: bytes) -> None:
         """Look at what a directory is in its parent."""
-        parent = parent_path(path)
-        self._look_at(connection, parent, {path[len(parent) : -1]: False})
+        parent, name = parent_and_name(path)
+        self._look_at(connection, parent, {name: False})
 
     def _ask_for_hinted(self, path: bytes) -> None:
         # Older than the oldest hint of the batch: who waits for that one waits for this walk.
