@@ -83,7 +83,9 @@ def _observe(tx: Transaction, report: Report, directory: DirectoryRow, found: Fo
         return
     gone = [] if row is not None else missing_files(tx.connection, directory.id, found.name)
     # One that comes back to its path is not another with the same inode: that was a hard link of it.
-    back = [each for each in gone if _same_content(each, found.stamp) and (not former or each.inode == former.inode)]
+    back = [
+        each for each in gone if _same_content(each, found.stamp) and (former is None or each.inode == former.inode)
+    ]
     if former is not None and not back:
         if row is not None:
             # Off the path without a word: it may turn up under another name in this very set.

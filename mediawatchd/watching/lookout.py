@@ -92,10 +92,10 @@ class Lookout:
             if not isinstance(error, PermissionError):
                 self._check_root()  # a bad directory, or a bad disk: the look at the root itself tells which
             return
-        if row is not None and row.inode not in {None, os.fstat(fd).st_ino}:
-            # Another one than is known here: both may have moved.
-            self._look_at_name(connection, path)
         try:
+            if row is not None and row.inode not in {None, os.fstat(fd).st_ino}:
+                # Another one than is known here: both may have moved.
+                self._look_at_name(connection, path)
             with suppress(Covered):  # whatever was seen there says nothing of what is known
                 for directory in self._visitor.names(connection, fd, path, names):
                     # One that moved in is asked for by the watcher when it is watched, and is walked only then.
