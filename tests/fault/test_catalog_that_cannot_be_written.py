@@ -71,8 +71,13 @@ def test_a_sync_says_that_the_writer_waits_for_a_lock(tmp_path: Path) -> None:
         assert differences(daemon, [os.fsencode(root)]) == []
 
 
+@pytest.mark.needs_root
+@pytest.mark.usefixtures("own_mounts")
 def test_what_happens_while_the_catalog_is_locked_waits_in_bounded_memory(tmp_path: Path) -> None:
-    """Paused, so that it is recorded and not hashed: files that change again and again are hashed after minutes."""
+    """Paused, so that it is recorded and not hashed: files that change again and again are hashed after minutes.
+
+    In mounts of its own: when a neighbour mounts something, the root is looked at anew, and waits for the writer.
+    """
     root = tmp_path / "media"
     write(root, FILES)
     with running(tmp_path / "daemon", root, first=IMPATIENT) as daemon:
@@ -80,7 +85,9 @@ def test_what_happens_while_the_catalog_is_locked_waits_in_bounded_memory(tmp_pa
         daemon.post("/api/pause")
         assert daemon.process is not None
         with daemon.locked():
-            wait_until(lambda: write(root, FILES) or waiting(daemon) >= CAPACITY, within=SOON)
+            wait_until(
+                lambda: write(root, FILES) or waiting(daemon) >= CAPACITY, within=SOON, shows=lambda: waiting(daemon)
+            )
             wait_until(lambda: "locked" in trouble(daemon), within=SOON)
             full, held = waiting(daemon), memory_bytes(daemon.process.pid)
             for _ in range(50):

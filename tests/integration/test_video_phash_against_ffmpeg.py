@@ -134,6 +134,7 @@ def write_frames(path: Path, times_ms: Iterable[int], *, sizes: tuple[tuple[int,
     return str(path).encode()
 
 
+@pytest.mark.timeout(480)  # 50 videos are made, and the command runs 204 times
 def test_the_same_hashes_as_the_command(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
     paths = [
         make_video(tmp_path / f"{number}-{name}", content=number, seconds=6, size=(320, 180), **more)
