@@ -61,14 +61,16 @@ class Away(NamedTuple):
     filesystem_id: int
 
 
-def lies_away(away: AbstractSet[Away], path: bytes, filesystem_id: int) -> bool:
-    """Whether what the catalog knows at a directory's path lies on a disk that is away. Fast, however many are."""
-    end = len(path) if away else 0
+def away_of(away: AbstractSet[Away], path: bytes, filesystem_id: int | None) -> Away | None:
+    """The disk, if it is away, on which the catalog knows a file or directory. Fast, however many are."""
+    if filesystem_id is None or not away:
+        return None
+    end = len(path)
     while end > 0:
-        if Away(path[:end], filesystem_id) in away:
-            return True
+        if (found := Away(path[:end], filesystem_id)) in away:
+            return found
         end = path.rfind(b"/", 0, end - 1) + 1
-    return False
+    return None
 
 
 LIVE = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mediawatchd.catalog.rows import COLUMNS, FileRow
-from mediawatchd.model import QUICK_HASH, lies_away
+from mediawatchd.model import QUICK_HASH, away_of
 
 if TYPE_CHECKING:
     from mediawatchd.catalog.transaction import Transaction
@@ -82,4 +82,4 @@ def _online(tx: Transaction, row: FileRow) -> FileRow | None:
 def _is_away(tx: Transaction, row: FileRow) -> bool:
     """Whether its disk, mounted below a root, is not there now."""
     directory = tx.directory(row)
-    return directory.filesystem_id is not None and lies_away(tx.away, directory.path, directory.filesystem_id)
+    return away_of(tx.away, directory.path, directory.filesystem_id) is not None

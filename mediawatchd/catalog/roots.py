@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-    from mediawatchd.model import Away
 
 _COLUMNS = "id, path, configured, filesystem_id, online_ns, walks, last_reconcile"
 
@@ -43,11 +42,10 @@ def identity(connection: sqlite3.Connection, filesystem_id: int | None) -> str |
     return row[0] if row else None
 
 
-def lies_at(connection: sqlite3.Connection, directory_id: int, away: Away) -> bool:
-    """Whether a directory was last seen on a disk that is away, where that was mounted."""
-    query = "SELECT 1 FROM directories WHERE id = ? AND filesystem_id = ? AND path >= ? AND path < ?"
-    row = connection.execute(query, (directory_id, away.filesystem_id, *below(away.path))).fetchone()
-    return row is not None
+def place_of(connection: sqlite3.Connection, directory_id: int) -> tuple[bytes, int | None]:
+    """A directory's path, and the file system that it was last seen on."""
+    row = connection.execute("SELECT path, filesystem_id FROM directories WHERE id = ?", (directory_id,)).fetchone()
+    return row[0], row[1]
 
 
 def configure(tx: Transaction, paths: Sequence[bytes]) -> dict[bytes, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mediawatchd.catalog.browse import path_fields
+from mediawatchd.model import away_of
 from mediawatchd.similarity.keep import Copy
 from mediawatchd.work.progress import iso_time, path_lists
 
@@ -28,9 +29,7 @@ class Reach(NamedTuple):
     away: frozenset[Away]
 
     def has(self, row: CopyRow) -> bool:
-        return row.root_id in self.online and not any(
-            row.filesystem_id == disk and row.path.startswith(place) for place, disk in self.away
-        )
+        return row.root_id in self.online and away_of(self.away, row.path, row.filesystem_id) is None
 
 
 def as_copy(row: CopyRow, reach: Reach | None = None) -> Copy:

@@ -14,7 +14,7 @@ from mediawatchd.catalog.browse import path_fields
 from mediawatchd.catalog.rows import FileRow, file_by_id
 from mediawatchd.control.unknown import why_unknown
 from mediawatchd.errors import Refused
-from mediawatchd.model import PHASH, PROBE, QUICK_HASH, SECOND
+from mediawatchd.model import PHASH, PROBE, QUICK_HASH, SECOND, away_of
 from mediawatchd.paths import printable, shell_word, unslashed
 from mediawatchd.work.progress import iso_time
 
@@ -206,12 +206,12 @@ def _offline(root: RootStatus) -> Explanation:
 
 def _away(row: FileRow, of: Standing) -> Explanation | None:
     """How a file stands whose own disk, mounted below the root, is not there."""
-    for place in of.away:
-        if root_rows.lies_at(of.connection, row.directory_id, place):
-            name = printable(place.path.rstrip(b"/"))
-            why = f"The disk that it is on is not mounted at {name}. Nothing changes until it is back."
-            return Explanation("offline", why, next="It is looked at again when something is mounted there.")
-    return None
+    away = away_of(of.away, *root_rows.place_of(of.connection, row.directory_id))
+    if away is None:
+        return None
+    name = printable(unslashed(away.path))
+    why = f"The disk that it is on is not mounted at {name}. Nothing changes until it is back."
+    return Explanation("offline", why, next="It is looked at again when something is mounted there.")
 
 
 def _problem(row: FileRow, of: Standing) -> Explanation:

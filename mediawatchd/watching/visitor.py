@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.catalog import known
-from mediawatchd.model import LIVE, WALKED, Away, Found, Report, Stamp, lies_away, stamp_of
+from mediawatchd.model import LIVE, WALKED, Away, Found, Report, Stamp, away_of, stamp_of
 from mediawatchd.watching.moves import Sight, directory_moves, with_formers
 
 if TYPE_CHECKING:
@@ -205,18 +205,18 @@ class Visitor:
         assert row.filesystem_id is not None
         if not known.holds_files(sight.connection, row.path, row.filesystem_id):
             return False
-        if not lies_away(self.away, row.path, row.filesystem_id):
+        if away_of(self.away, row.path, row.filesystem_id) is None:
             log.warning(
                 "Another file system, or none, is where files are known: they stay as they are path=%s", row.path
             )
-        if not lies_away(self._met_away, row.path, row.filesystem_id):
+        if away_of(self._met_away, row.path, row.filesystem_id) is None:
             self._met_away |= {Away(row.path, row.filesystem_id)}
             self._replace_away(self.away | self._met_away)
         return True
 
     def _seen(self, path: bytes, filesystem_id: int) -> None:
         """This file system is mounted here: what was away of it, here or around, is back."""
-        if lies_away(self.away, path, filesystem_id):
+        if away_of(self.away, path, filesystem_id) is not None:
             back = {each for each in self.away if each.filesystem_id == filesystem_id and path.startswith(each.path)}
             self._met_away -= back
             self._replace_away(self.away - back)

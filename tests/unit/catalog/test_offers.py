@@ -18,7 +18,7 @@ from mediawatchd.model import (
     Place,
     Problem,
     Task,
-    lies_away,
+    away_of,
 )
 from tests.catalogs import file, inode_of
 
@@ -88,7 +88,8 @@ def test_thousands_of_disks_that_are_away_can_be_asked_for(catalog: Catalog) -> 
     }
     for number, (path, disk) in enumerate(shown):
         catalog.look(path + b"/", file(b"a.mkv"), place=Place(disk, 100 + number))
-        assert lies_away(away, b"/media/" + path + b"/", disk) != shown[path, disk], path
+        found = away_of(away, b"/media/" + path + b"/", disk)
+        assert (found is not None) != shown[path, disk], path
     wanted = offers.Wanted(frozenset([1]), frozenset(), 100, away)
     tasks, _ = offers.due(catalog.connection, QUICK_HASH, LIVE, wanted, after=Cursor(), now_ns=1_000 * SECOND)
     expected = {b"/media/" + path + b"/a.mkv" for (path, _), there in shown.items() if there}
