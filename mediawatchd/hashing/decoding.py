@@ -240,9 +240,8 @@ class DecodePool:
         with self._changed:
             if job not in self._running:
                 return True
-            job.attempts -= is_breakdown
             job.breakdowns += is_breakdown
-            if job.attempts >= _ATTEMPTS or job.breakdowns > _BREAKDOWNS:
+            if job.attempts - job.breakdowns >= _ATTEMPTS or job.breakdowns > _BREAKDOWNS:
                 return False
             self._running.remove(job)
             self._waiting.appendleft(job)
