@@ -53,23 +53,16 @@ class Condition:
         watcher = self._observers().statistics()
         if watcher.degraded is not None:
             troubles.append(watcher.degraded)
+        roots = [(printable(unslashed(status.path)), status) for status in self._roots.statuses()]
         troubles += [
-            f"{printable(unslashed(status.path))}: {status.message or status.watch}"
-            for status in self._roots.statuses()
+            f"{name}: {status.message or status.watch}"
+            for name, status in roots
             if status.state in {"error", "replaced"}
             # Polling because somebody chose it says nothing; for want of anything better it says why.
             or (status.state == "online" and (status.watch == "degraded" or status.message is not None))
         ]
-        troubles += [
-            f"{printable(unslashed(status.path))}: {unreadable_text(status.unreadable)}"
-            for status in self._roots.statuses()
-            if status.unreadable
-        ]
-        troubles += [
-            f"{printable(unslashed(status.path))}: {away_text(place)}"
-            for status in self._roots.statuses()
-            for place in status.away
-        ]
+        troubles += [f"{name}: {unreadable_text(status.unreadable)}" for name, status in roots if status.unreadable]
+        troubles += [f"{name}: {away_text(place)}" for name, status in roots for place in status.away]
         return troubles + self.stuck_threads()
 
     def stuck_threads(self) -> list[str]:
