@@ -31,8 +31,8 @@ def broken(how: str) -> tuple[str, ...]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> bytes:
-    (tmp_path / "root" / "films").mkdir(parents=True)
-    return os.fsencode(tmp_path) + b"/root/"
+    (tmp_path / "media" / "films").mkdir(parents=True)
+    return os.fsencode(tmp_path) + b"/media/"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
@@ -61,7 +61,7 @@ def test_a_reader_that_ends_or_hangs_is_noticed(tmp_path: Path, root: bytes, how
     sink = RecordingSink()
     with observing(tmp_path, sink, command=broken(how), **SCALED) as observer:
         observer.watch(1, root)
-        observer.watch(2, os.fsencode(tmp_path) + b"/root/films")
+        observer.watch(2, os.fsencode(tmp_path) + b"/media/films")
         assert observer.sync(30)
         create(root + b"poison")
         wait_until(lambda: {(1, "restarted"), (2, "restarted")} <= set(sink.losses), within=30)

@@ -65,8 +65,8 @@ def sink() -> RecordingSink:
 def root(tmp_path: Path) -> bytes:
     for number in range(10):
         for inner in range(9):
-            (tmp_path / "root" / str(number) / str(inner)).mkdir(parents=True)
-    return os.fsencode(tmp_path) + b"/root/"
+            (tmp_path / "media" / str(number) / str(inner)).mkdir(parents=True)
+    return os.fsencode(tmp_path) + b"/media/"
 
 
 def _directories(root: bytes) -> list[bytes]:
@@ -149,13 +149,13 @@ def foreign() -> Iterator[bytes]:
     """A root that another user may reach; pytest's own folders are closed to others."""
     base = tempfile.mkdtemp()
     os.chmod(base, 0o777)
-    os.makedirs(base + "/root/secret/a")
-    os.makedirs(base + "/root/films")
+    os.makedirs(base + "/media/secret/a")
+    os.makedirs(base + "/media/films")
     os.makedirs(base + "/canary")
     os.chmod(base + "/canary", 0o777)
-    os.chmod(base + "/root/secret", 0o000)
+    os.chmod(base + "/media/secret", 0o000)
     yield os.fsencode(base)
-    os.chmod(base + "/root/secret", 0o755)
+    os.chmod(base + "/media/secret", 0o755)
     shutil.rmtree(base)
 
 
@@ -163,7 +163,7 @@ def foreign() -> Iterator[bytes]:
 def test_a_directory_that_may_not_be_read_is_named_and_no_error_of_the_root(
     sink: RecordingSink, foreign: bytes
 ) -> None:
-    root = foreign + b"/root/"
+    root = foreign + b"/media/"
     other = ("setpriv", "--reuid", "65534", "--clear-groups") if os.geteuid() == 0 else ()
     with observing(foreign, sink, command=(*other, *COMMAND), retry_seconds=0.3) as observer:
         observer.watch(1, root)

@@ -30,8 +30,8 @@ def sink() -> RecordingSink:
 
 @pytest.fixture
 def root(tmp_path: Path) -> bytes:
-    (tmp_path / "root" / "films").mkdir(parents=True)
-    return os.fsencode(tmp_path) + b"/root/"
+    (tmp_path / "media" / "films").mkdir(parents=True)
+    return os.fsencode(tmp_path) + b"/media/"
 
 
 @contextmanager

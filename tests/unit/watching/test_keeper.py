@@ -290,17 +290,22 @@ def test_a_disk_that_fails_under_a_walk_is_an_error_and_comes_back(
     assert parts.walk(root) is None
 
 
+def spoil(monkeypatch: pytest.MonkeyPatch, folder: bytes, failures: Iterator[bool] | None = None) -> None:
+    """From here on a folder cannot be listed; with `failures` for as long as they last."""
+    listed = visitor.Visitor._list
+
+    def fail_there(self: visitor.Visitor, sight: visitor.Sight) -> object:
+        if sight.path.endswith(folder) and (failures is None or next(failures, False)):
+            raise OSError(5, "Input/output error")
+        return listed(self, sight)
+
+    monkeypatch.setattr(visitor.Visitor, "_list", fail_there)
+
+
 def test_a_bad_folder_does_not_make_the_whole_root_an_error(
     parts: Rooted, root: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = visitor.Visitor._list
-
-    def fail_there(self: visitor.Visitor, sight: visitor.Sight) -> object:
-        if sight.path.endswith(b"films/"):
-            raise OSError(5, "Input/output error")
-        return real(self, sight)
-
-    monkeypatch.setattr(visitor.Visitor, "_list", fail_there)
+    spoil(monkeypatch, b"films/")
     assert parts.walk(root + b"films/") == "Input/output error"
     parts.settle(root)
     assert parts.status(root).state == "online"
@@ -315,15 +320,8 @@ def test_a_bad_folder_is_walked_again_until_it_can_be_read(
 ) -> None:
     """It was not looked at again before the next walk of the root."""
     monkeypatch.setattr(unreadable, "FIRST_RETRY_SECONDS", 0.01)
-    real = visitor.Visitor._list
     failures = iter([True] * 4)
-
-    def fail_there(self: visitor.Visitor, sight: visitor.Sight) -> object:
-        if sight.path.endswith(b"films/") and next(failures, False):
-            raise OSError(5, "Input/output error")
-        return real(self, sight)
-
-    monkeypatch.setattr(visitor.Visitor, "_list", fail_there)
+    spoil(monkeypatch, b"films/", failures)
     tree({"films/new.mkv": size(5)}).under(root)
     assert parts.walk(root) is None
     wait_until(lambda: root + b"films/new.mkv" in parts.present(), within=WITHIN)
@@ -336,14 +334,7 @@ def test_a_bad_folder_that_is_renamed_or_deleted_is_not_told_of_any_more(
     parts: Rooted, root: bytes, monkeypatch: pytest.MonkeyPatch, renamed: bool
 ) -> None:
     """Its old path was named until it was tried again, hours later."""
-    real = visitor.Visitor._list
-
-    def fail_there(self: visitor.Visitor, sight: visitor.Sight) -> object:
-        if sight.path.endswith(b"films/deep/"):
-            raise OSError(5, "Input/output error")
-        return real(self, sight)
-
-    monkeypatch.setattr(visitor.Visitor, "_list", fail_there)
+    spoil(monkeypatch, b"films/deep/")
     tree({"films/deep/d.mkv": size(5)}).under(root)
     assert parts.walk(root) is None
     assert [each.path for each in parts.status(root).unreadable] == [root + b"films/deep/"]

@@ -160,12 +160,9 @@ def test_a_disk_stays_away_when_mounts_change_until_it_is_seen(
     tmp_path: Path, root: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with rooted(tmp_path, root) as parts:
-        eyes = parts.keeper(root)._visitor
         with monkeypatch.context() as covered:
-            cover(parts, root + b"old/", covered)
-            assert parts.walk(root) is None
+            eyes = met_away(parts, root, covered)
             away = eyes.away
-            assert {each.path for each in away} == {root + b"old/"}
             eyes.doubt_away()
             assert eyes.away == away
             assert parts.walk(root) is None
@@ -180,15 +177,21 @@ def test_a_disk_that_a_whole_walk_did_not_meet_is_not_away(
     tmp_path: Path, root: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with rooted(tmp_path, root) as parts:
-        eyes = parts.keeper(root)._visitor
         with monkeypatch.context() as covered:
-            cover(parts, root + b"old/", covered)
-            assert parts.walk(root) is None
-        assert eyes.away
+            eyes = met_away(parts, root, covered)
         eyes.doubt_away()
         shutil.rmtree(root + b"old")
         assert parts.walk(root) is None
         assert eyes.away == frozenset()
+
+
+def met_away(parts: Rooted, root: bytes, covered: pytest.MonkeyPatch) -> visitor.Visitor:
+    """The eyes of a root that have met its folder `old` away."""
+    eyes = parts.keeper(root)._visitor
+    cover(parts, root + b"old/", covered)
+    assert parts.walk(root) is None
+    assert {each.path for each in eyes.away} == {root + b"old/"}
+    return eyes
 
 
 def cover(parts: Rooted, path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
