@@ -26,7 +26,11 @@ _TOLD = 12
 
 
 class Pair(NamedTuple):
-    """Two videos; `match` as the product scores them, `met` whether its search lets it."""
+    """Two videos; `match` as the product scores them, `met` whether its search lets it.
+
+    The product asks for the one that came later. Nobody knows which that will be: a copy is met when both find the
+    other, and two that are none already when one does.
+    """
 
     a: Video
     b: Video
@@ -57,11 +61,9 @@ class Findings(NamedTuple):
 
 def compare(videos: Sequence[Video], processes: int) -> Findings:
     index = Index.build((number, video.blob) for number, video in enumerate(videos))
-    met = {
-        (min(number, other), max(number, other))
-        for number, video in enumerate(videos)
-        for other in index.candidates(unpack(video.blob))
-    }
+    asked = {(number, other) for number, video in enumerate(videos) for other in index.candidates(unpack(video.blob))}
+    both_ways = {(one, other) for one, other in asked if (other, one) in asked}
+    either_way = asked | {(other, one) for one, other in asked}
     originals = {video.source.content: number for number, video in enumerate(videos) if video.edit is None}
     copies = [
         (originals[video.source.content], number) for number, video in enumerate(videos) if video.edit is not None
@@ -70,11 +72,12 @@ def compare(videos: Sequence[Video], processes: int) -> Findings:
         (one, other) for one, other in itertools.combinations(range(len(videos)), 2)
         if not _related(videos[one], videos[other])
     ]  # fmt: skip
-    taken = [pair for pair in others if pair in met]
-    rest = [pair for pair in others if pair not in met]
+    taken = [pair for pair in others if pair in either_way]
+    rest = [pair for pair in others if pair not in either_way]
     taken += random.Random(1).sample(rest, min(len(rest), _SAMPLE))
-    pairs = _pairs(videos, [*copies, *taken], met, processes)
-    return Findings(pairs[: len(copies)], pairs[len(copies) :], len(others))
+    return Findings(
+        _pairs(videos, copies, both_ways, processes), _pairs(videos, taken, either_way, processes), len(others)
+    )
 
 
 def _related(one: Video, other: Video) -> bool:
@@ -91,8 +94,7 @@ def _pairs(
     parts = _batched(numbers)
     for part, matches in zip(parts, in_processes(_scores, _blobs(videos, parts), processes), strict=True):
         for (one, other), match in zip(part, matches, strict=True):
-            pair = min(one, other), max(one, other)
-            found.append(Pair(videos[one], videos[other], pair in met, match))
+            found.append(Pair(videos[one], videos[other], (one, other) in met, match))
         tell(f"compared {len(found):,} of {len(numbers):,} pairs")
     return found
 
