@@ -5,6 +5,7 @@ Used by the writer thread only. A bounded cache answers most look-ups; it is cle
 
 from __future__ import annotations
 
+from array import array
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mediawatchd.model import DirectoryMove, Place
 
 CACHED = 20_000
+_AT_ONCE = 1_000
 _COLUMNS = "id, root_id, path, filesystem_id, inode, fact_ns, absent_ns, gone"
 
 
@@ -149,14 +151,21 @@ class Directories:
             "  SELECT id, path FROM directories WHERE id = ?"
             "  UNION ALL SELECT d.id, d.path FROM directories AS d JOIN tree ON d.parent_id = tree.id "
             "  WHERE d.gone = ? AND substr(d.path, 1, length(tree.path)) = tree.path"
-            ") SELECT id, path FROM tree",
+            ") SELECT id FROM tree",
             (row.id, row.gone),
-        ).fetchall()
-        renamed = [(path + old[len(row.path) :], directory_id) for directory_id, old in tree]
-        self._connection.executemany(
-            "UPDATE directories SET path = ?, path_is_text = ?, root_id = ? WHERE id = ?",
-            [(new, is_text(new), root_id, directory_id) for new, directory_id in renamed],
         )
+        # Ids take little; the paths of a hundred thousand directories are held a few at a time.
+        ids = array("q", (directory_id for (directory_id,) in tree))
+        for first in range(0, len(ids), _AT_ONCE):
+            some = ids[first : first + _AT_ONCE]
+            olds = self._connection.execute(
+                f"SELECT path, id FROM directories WHERE id IN ({', '.join('?' * len(some))})", some
+            ).fetchall()
+            renamed = [(path + old[len(row.path) :], directory_id) for old, directory_id in olds]
+            self._connection.executemany(
+                "UPDATE directories SET path = ?, path_is_text = ?, root_id = ? WHERE id = ?",
+                [(new, is_text(new), root_id, directory_id) for new, directory_id in renamed],
+            )
 
     def _make(self, root: RootRow, path: bytes, place: Place | None, at_ns: int) -> DirectoryRow:
         parent_id = None
