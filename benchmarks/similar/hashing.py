@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from benchmarks.similar.copies import make
+from mediawatchd.hashing.attempt import attempt
 from mediawatchd.hashing.descriptor import stamp_of
-from mediawatchd.hashing.perceptual import attempt
-from mediawatchd.model import Changed, Failed, Task
+from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, PerceptuallyHashed, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from benchmarks.similar.edits import Edit
-    from mediawatchd.model import PerceptuallyHashed
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -96,8 +95,9 @@ def outcome_of(path: Path, video_phash: bool, fingerprint: bool) -> Perceptually
     """What the daemon's decode process finds."""
     stamp = stamp_of(os.lstat(path))
     assert stamp is not None
-    outcome = attempt(Task(1, os.fsencode(path), stamp, "video", 0, 1, 1, 0), video_phash, fingerprint)
-    if isinstance(outcome, Failed | Changed):
+    lacks = PERCEPTUAL_HASH * video_phash | FINGERPRINT * fingerprint
+    outcome = attempt(Task(1, os.fsencode(path), stamp, "video", lacks, 1, 1, 0), lacks)
+    if not isinstance(outcome, PerceptuallyHashed):
         raise SystemExit(f"{path}: {outcome}")
     return outcome
 

@@ -50,6 +50,8 @@ def open_container(descriptor: int, path: bytes) -> Iterator[InputContainer]:
     What FFmpeg cannot read, here or in the block, leaves as `Unreadable`; an error of the disk as the OSError
     that it was, also where FFmpeg took it for an end of the file.
     """
+    if os.fstat(descriptor).st_size == 0:
+        raise Unreadable(Problem("not_media", "The file is empty."))
     source = _Source(descriptor, os.fsdecode(os.path.basename(path)))
     said: list[str] = []
     try:

@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from mediawatchd.hashing import probe
+from mediawatchd.hashing.attempt import attempt
 from mediawatchd.hashing.confinement import confine, run
 from mediawatchd.hashing.endings import broken, ending_of, timed_out
 from mediawatchd.hashing.processes import Processes
@@ -49,7 +49,7 @@ class Work(NamedTuple):
     arguments: tuple[object, ...] = ()
 
 
-PROBING = Work(probe.attempt, PROBE)
+PROBING = Work(attempt, PROBE, (PROBE,))
 
 
 class DecodeStatistics(NamedTuple):

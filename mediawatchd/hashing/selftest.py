@@ -32,7 +32,7 @@ def run(*, timeout_seconds: float = SECONDS) -> str | None:
 
 def main() -> None:
     """Raise what goes wrong."""
-    from mediawatchd.hashing.probe import probe  # noqa: PLC0415
+    from mediawatchd.hashing.streams import probe  # noqa: PLC0415
     from mediawatchd.hashing.video import video_phash  # noqa: PLC0415 - PyAV is for this process only
 
     with tempfile.TemporaryDirectory() as folder:

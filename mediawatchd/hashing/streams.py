@@ -17,7 +17,7 @@ from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 
 from mediawatchd.hashing.container import describe, format_of, open_container
-from mediawatchd.hashing.descriptor import Unreadable
+from mediawatchd.hashing.descriptor import FLAGS, Unreadable, stamp_of
 from mediawatchd.hashing.vr import vr_of
 from mediawatchd.model import AudioStream, Probe, Problem, VideoStream
 
@@ -36,36 +36,50 @@ _FASTEST = 1000  # frames a second; more is a broken header
 _LONGEST_TEXT = 500
 
 
-def probe_of(descriptor: int, path: bytes) -> Probe:
-    """What the file behind `descriptor` says of itself; `path` helps with names only.
+def probe(path: bytes) -> Probe:
+    """What the file at `path`, which may be no symbolic link, says of itself.
 
-    Raises `Unreadable`, OSError and MemoryError.
+    Raises `Unreadable` for what is no media or is broken, OSError, and MemoryError. FFmpeg may hang or crash
+    on it: call this in a process that can be killed.
     """
-    with open_container(descriptor, path) as container:
-        picture, sound = container.streams.best("video"), container.streams.best("audio")
-        if picture is not None and picture.disposition & _COVER_ART:
-            picture = None
-        if picture is None and sound is None:
-            raise Unreadable(Problem("not_media", "The file has neither moving pictures nor sound."))
-        tags = _tags(container.metadata)
-        duration = _duration_seconds(container)
-        size_bits = os.fstat(descriptor).st_size * 8
-        video = vr = None
-        if picture is not None:
-            described = describe(container, picture)
-            side_data = _side_data(described)
-            picture_tags = _tags(picture.metadata)
-            video = _video(container, picture, described, side_data, picture_tags)
-            name = os.fsdecode(os.path.basename(path))
-            vr = vr_of(side_data, tags | picture_tags, name, width=video.width, height=video.height)
-        return Probe(
-            container_format=format_of(container.format.name, path),
-            duration=duration,
-            bitrate=container.bit_rate or (round(size_bits / duration) if duration else None),
-            video=video,
-            audio=None if sound is None else _audio(container, sound, tags),
-            vr=vr,
-        )
+    if stamp_of(os.lstat(path)) is None:
+        raise Unreadable(Problem("not_media", "Not a regular file."))
+    descriptor = os.open(path, FLAGS)
+    try:
+        with open_container(descriptor, path) as container:
+            return probe_of(container, path, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
+
+
+def probe_of(container: InputContainer, path: bytes, size: int) -> Probe:
+    """What an open file of `size` bytes says of itself; `path` helps with names only.
+
+    Raises `Unreadable`, av.FFmpegError and MemoryError.
+    """
+    picture, sound = container.streams.best("video"), container.streams.best("audio")
+    if picture is not None and picture.disposition & _COVER_ART:
+        picture = None
+    if picture is None and sound is None:
+        raise Unreadable(Problem("not_media", "The file has neither moving pictures nor sound."))
+    tags = _tags(container.metadata)
+    duration = _duration_seconds(container)
+    video = vr = None
+    if picture is not None:
+        described = describe(container, picture)
+        side_data = _side_data(described)
+        picture_tags = _tags(picture.metadata)
+        video = _video(container, picture, described, side_data, picture_tags)
+        name = os.fsdecode(os.path.basename(path))
+        vr = vr_of(side_data, tags | picture_tags, name, width=video.width, height=video.height)
+    return Probe(
+        container_format=format_of(container.format.name, path),
+        duration=duration,
+        bitrate=container.bit_rate or (round(8 * size / duration) if duration else None),
+        video=video,
+        audio=None if sound is None else _audio(container, sound, tags),
+        vr=vr,
+    )
 
 
 def _duration_seconds(container: InputContainer) -> float | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from mediawatchd.hashing import perceptual
+from mediawatchd.hashing.attempt import attempt
 from mediawatchd.hashing.decoding import PROBING, Work
-from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, PHASH
+from mediawatchd.model import PHASH
 from mediawatchd.work.queue import take_first
 
 if TYPE_CHECKING:
@@ -99,7 +99,4 @@ class Decoders:
 
 
 def _work(kind: int, task: Task) -> Work:
-    if kind != PHASH:
-        return PROBING
-    wanted = (bool(task.lacks & PERCEPTUAL_HASH), bool(task.lacks & FINGERPRINT))
-    return Work(perceptual.attempt, task.lacks & PHASH, wanted)
+    return Work(attempt, task.lacks & PHASH, (task.lacks & PHASH,)) if kind == PHASH else PROBING

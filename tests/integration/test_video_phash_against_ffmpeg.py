@@ -15,7 +15,7 @@ import pytest
 from av.video.stream import VideoStream
 from PIL import Image
 
-from mediawatchd.hashing.probe import probe
+from mediawatchd.hashing.streams import probe
 from mediawatchd.hashing.video import video_phash
 from tests.media import make_video
 

@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 
 from mediawatchd.hashing import descriptor, sampling
+from mediawatchd.hashing.attempt import attempt
 from mediawatchd.hashing.descriptor import stamp_of
 from mediawatchd.hashing.fingerprint import HASH_BYTES, MIRROR, Fingerprint, unpack
-from mediawatchd.hashing.perceptual import attempt
 from mediawatchd.hashing.video import video_phash
-from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, Changed, Failed, PerceptuallyHashed, Task
+from mediawatchd.model import (
+    FINGERPRINT,
+    PERCEPTUAL_HASH,
+    PHASH,
+    Changed,
+    Failed,
+    PerceptuallyHashed,
+    Task,
+)
 from tests.media import make_audio, make_video
 
 if TYPE_CHECKING:
@@ -27,7 +35,7 @@ def task_of(path: bytes) -> Task:
 
 
 def hashed(path: bytes, *, video_phash: bool = False, fingerprint: bool = True) -> PerceptuallyHashed:
-    outcome = attempt(task_of(path), video_phash, fingerprint)
+    outcome = attempt(task_of(path), PERCEPTUAL_HASH * video_phash | FINGERPRINT * fingerprint)
     assert isinstance(outcome, PerceptuallyHashed), outcome
     return outcome
 
@@ -122,7 +130,7 @@ def test_a_song_has_nothing_to_see(tmp_path: Path) -> None:
 
 def test_no_media(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"nothing of the kind" * 99)
-    outcome = attempt(task_of(os.fsencode(tmp_path / "a.mp4")), True, False)
+    outcome = attempt(task_of(os.fsencode(tmp_path / "a.mp4")), PERCEPTUAL_HASH)
     assert isinstance(outcome, Failed)
     assert (outcome.lacks, outcome.problem.reason, outcome.final) == (PERCEPTUAL_HASH, "not_media", True)
 
@@ -130,11 +138,11 @@ def test_no_media(tmp_path: Path) -> None:
 def test_a_file_that_is_another_one_by_now(original: bytes) -> None:
     task = task_of(original)
     os.utime(original, ns=(1, 1))
-    outcome = attempt(task, True, True)
+    outcome = attempt(task, PHASH)
     assert isinstance(outcome, Changed)
     assert outcome.found == stamp_of(os.lstat(original))
     os.unlink(original)
-    assert attempt(task, True, True) == Changed(task.file_id, task.stamp, task.path, None)
+    assert attempt(task, PHASH) == Changed(task.file_id, task.stamp, task.path, None)
 
 
 def test_a_file_that_changes_meanwhile(original: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,4 +155,4 @@ def test_a_file_that_changes_meanwhile(original: bytes, monkeypatch: pytest.Monk
         return opened
 
     monkeypatch.setattr(descriptor.os, "open", open_and_touch)
-    assert isinstance(attempt(task, True, True), Changed)
+    assert isinstance(attempt(task, PHASH), Changed)

@@ -1,4 +1,4 @@
-"""The perceptual hash and the fingerprint of one video, in one opening of the file.
+"""An attempt at what a media file lacks: its probe, or its perceptual hash and its fingerprint in one opening.
 
 Runs in decode processes only, where a broken file may crash or hang it. Importing this module is cheap and loads
 neither PyAV nor numpy, so that the daemon can name the work that it sends out; only the work itself loads them.
@@ -10,17 +10,18 @@ import os
 
 from mediawatchd.hashing.descriptor import Altered, Unreadable, check_unchanged, failure, open_unchanged
 from mediawatchd.hashing.fingerprint import pack
-from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, Changed, Failed, PerceptuallyHashed, Task
+from mediawatchd.model import PROBE, Failed, Outcome, PerceptuallyHashed, Probed, Task
 
 
-def attempt(task: Task, video_phash: bool, fingerprint: bool) -> PerceptuallyHashed | Failed | Changed:
-    """Hash the task's file if it is, and stays, the file of the task's stamp. May hang, crash or run out of memory."""
-    lacks = PERCEPTUAL_HASH * video_phash | FINGERPRINT * fingerprint
+def attempt(task: Task, lacks: int) -> Outcome:
+    """Find out what `lacks` asks for of the task's file, if that is, and stays, the file of the task's stamp. May hang,
+    crash or run out of memory.
+    """
     try:
         descriptor = open_unchanged(task)
         try:
             try:
-                hashed = _hashed(descriptor, task, video_phash, fingerprint)
+                return _found(descriptor, task, lacks)
             finally:
                 check_unchanged(descriptor, task)  # also after an error: half a file, still being written, has many
         finally:
@@ -31,12 +32,16 @@ def attempt(task: Task, video_phash: bool, fingerprint: bool) -> PerceptuallyHas
         return Failed(task.file_id, task.stamp, lacks, unreadable.problem, final=True)
     except OSError as error:
         return failure(task, lacks, error)
-    return hashed
 
 
-def _hashed(descriptor: int, task: Task, video_phash: bool, fingerprint: bool) -> PerceptuallyHashed:
-    from mediawatchd.hashing.looks import looks_of  # noqa: PLC0415 - PyAV is for decode processes only
+def _found(descriptor: int, task: Task, lacks: int) -> Probed | PerceptuallyHashed:
+    # PyAV is for decode processes only.
+    from mediawatchd.hashing.container import open_container  # noqa: PLC0415
+    from mediawatchd.hashing.looks import looks_of  # noqa: PLC0415
+    from mediawatchd.hashing.streams import probe_of  # noqa: PLC0415
 
-    string, found = looks_of(descriptor, task.path, video_phash, fingerprint)
-    lacks = PERCEPTUAL_HASH * video_phash | FINGERPRINT * fingerprint
+    with open_container(descriptor, task.path) as container:
+        if lacks == PROBE:
+            return Probed(task.file_id, task.stamp, probe_of(container, task.path, task.stamp.size))
+        string, found = looks_of(container, lacks)
     return PerceptuallyHashed(task.file_id, task.stamp, lacks, string, None if found is None else pack(found))
