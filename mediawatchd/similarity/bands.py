@@ -1,13 +1,14 @@
-"""Sorted 16-bit bands over 64-bit keys: the ones within a few bits of a key, without looking at all of them.
+"""Sorted bands over 64-bit keys: the ones within a few bits of a key, without looking at all of them.
 
-Two keys that differ in at most seven bits differ in at most one bit in one of their four bands. So everything within
-seven bits is found, and of what lies within ten bits, most: in a band with ten differing bits spread by chance over
-four bands, none has one bit or less in 26 % of cases, and a copy has several frames to be found by.
+Two keys that differ in at most eight bits differ in at most two bits in one of their three bands. So everything
+within eight bits is found, and of what lies within ten bits, most: of ten differing bits spread by chance over three
+bands, each has three or more in 21 % of cases, and a copy has several frames to be found by.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,86 +20,112 @@ if TYPE_CHECKING:
     from mediawatchd.similarity.frames import Words
 
     Owners = NDArray[np.uint32]
-    Starts = NDArray[np.intp]
+    Numbers = NDArray[np.intp]
 
-_HIGHEST = np.uint64(48)
-_OTHERS = [np.uint64(shift) for shift in (32, 16, 0)]
-_NEAR = np.array([0, *(1 << bit for bit in range(16))], np.intp)
-"""XOR with these gives a band value and all that differ from it in one bit."""
+_WIDTHS = (22, 21, 21)
+"""Bits of each band, from the highest of a key down."""
+_POSITION_BITS = np.uint64(32)
 _CHUNK = 1 << 20
-"""Keys sorted at a time: sorting all of 16 million at once would need 400 MB more."""
+"""Keys numbered, and keys compared, at a time: all of 16 million at once would need 200 MB more."""
+
+
+class _Band(NamedTuple):
+    """`starts` is where each value of the band stands when sorted, and one more for the end; `order` holds the
+    positions of the keys in that order, None when the keys lie in it themselves."""
+
+    shift: np.uint64
+    width: int
+    starts: Owners
+    order: Owners | None
+
+    @property
+    def bytes_held(self) -> int:
+        return self.starts.nbytes + (0 if self.order is None else self.order.nbytes)
 
 
 class Bands:
-    """Takes both arrays over and sorts them in place: the keys, at most 2**32, and whose each of them is.
+    """Keys, at most 2**32, and whose each of them is; both arrays are let go of, if the caller does the same.
 
-    24 bytes for each key. The keys themselves lie in the order of the band with the lowest frequencies. The signs of
-    real pictures are most uneven there, so half of what is looked at is found in that band, and lies side by side.
+    20 bytes for each key and 34 MB. The keys themselves lie in the order of the band with the lowest frequencies. The
+    signs of real pictures are most uneven there, so most of what is looked at is found in that band, side by side.
     """
 
     def __init__(self, keys: Words, owners: Owners) -> None:
-        self._starts = _starts(keys, _HIGHEST)
-        sorted_keys, sorted_owners = np.empty_like(keys), np.empty_like(owners)
-        for targets, sources in _moves(keys, _HIGHEST, self._starts):
-            sorted_keys[targets], sorted_owners[targets] = keys[sources], owners[sources]
-        keys[:], owners[:] = sorted_keys, sorted_owners
-        del sorted_keys, sorted_owners
+        first, *others = zip(_shifts(), _WIDTHS, strict=True)
+        room = np.empty_like(keys)
+        starts, order = _sorted(keys, *first, room)
+        keys[:], owners[:] = keys[order], owners[order]
+        del order
         self.keys = keys
         self.owners = owners
-        self._bands = [(shift, *_ordered(keys, shift)) for shift in _OTHERS]
+        self._bands = [
+            _Band(*first, starts, None),
+            *(_Band(*each, *_sorted(self.keys, *each, room)) for each in others),
+        ]
 
     @property
     def bytes_held(self) -> int:
         """The memory of the arrays."""
-        others = sum(starts.nbytes + order.nbytes for _, starts, order in self._bands)
-        return self.keys.nbytes + self.owners.nbytes + self._starts.nbytes + others
+        return self.keys.nbytes + self.owners.nbytes + sum(band.bytes_held for band in self._bands)
 
-    def near(self, key: np.uint64, radius_bits: int) -> Owners:
-        """Whose keys lie within the radius and share a band with `key`, but for one bit; with repeats."""
-        places = _places(key, _HIGHEST, self._starts)
-        keys = np.concatenate([self.keys[place] for place in places])
-        owners = np.concatenate([self.owners[place] for place in places])
-        positions = np.concatenate(
-            [order[place] for shift, starts, order in self._bands for place in _places(key, shift, starts)]
-        )
-        close = positions[np.bitwise_count(self.keys.take(positions) ^ key) <= radius_bits]
-        return np.concatenate((owners[np.bitwise_count(keys ^ key) <= radius_bits], self.owners[close]))
+    def near(self, keys: Words, radius_bits: int) -> tuple[Numbers, Owners]:
+        """Which of the `keys`, by number, has a key within the radius that shares a band with it but for two bits, and
+        whose that is; with repeats."""
+        found = [hits for band in self._bands for hits in self._near_in(band, keys, radius_bits)]
+        numbers = np.concatenate([np.empty(0, np.intp), *(asked for asked, _ in found)])
+        return numbers, np.concatenate([np.empty(0, np.uint32), *(owners for _, owners in found)])
+
+    def _near_in(self, band: _Band, keys: Words, radius_bits: int) -> Iterator[tuple[Numbers, Owners]]:
+        near = _NEAR[band.width]
+        values = (_values(keys, band.shift, band.width)[:, None] ^ near).ravel()
+        numbers = np.repeat(np.arange(len(keys)), len(near))
+        starts = band.starts[values].astype(np.intp)
+        counts = band.starts[values + np.uint64(1)] - starts
+        ends = np.cumsum(counts)
+        # What thousands of videos share is looked at a part at a time.
+        cuts = np.searchsorted(ends, np.arange(0, ends[-1] if len(ends) else 0, _CHUNK), side="right")
+        for first, end in pairwise([*cuts.tolist(), len(counts)]):
+            some = slice(first, end)
+            few = counts[some]
+            positions = np.repeat(starts[some] - (np.cumsum(few) - few), few) + np.arange(few.sum())
+            if band.order is not None:
+                positions = band.order[positions]
+            asked = np.repeat(numbers[some], few)
+            close = np.bitwise_count(self.keys[positions] ^ keys[asked]) <= radius_bits
+            yield asked[close], self.owners[positions[close]]
 
 
-def _places(key: np.uint64, shift: np.uint64, starts: Starts) -> list[slice]:
-    """Where the keys stand whose band differs in at most one bit."""
-    values = _NEAR ^ (int(key >> shift) & 0xFFFF)
-    return [slice(*ends) for ends in zip(starts[values].tolist(), starts[values + 1].tolist(), strict=True)]
+def _shifts() -> list[np.uint64]:
+    return [np.uint64(sum(_WIDTHS[number + 1 :])) for number in range(len(_WIDTHS))]
 
 
-def _ordered(keys: Words, shift: np.uint64) -> tuple[Starts, Owners]:
-    """Where each band value starts, and the positions of the keys in the order of their band values."""
-    starts = _starts(keys, shift)
-    order = np.empty(len(keys), np.uint32)
-    for targets, sources in _moves(keys, shift, starts):
-        order[targets] = sources
+def _within_two_bits(width: int) -> Words:
+    """XOR with these gives a value of so many bits and all that differ from it in one or two."""
+    bits = [1 << bit for bit in range(width)]
+    return np.array([0, *bits, *(one | other for one, other in combinations(bits, 2))], np.uint64)
+
+
+_NEAR = {width: _within_two_bits(width) for width in _WIDTHS}
+
+
+def _sorted(keys: Words, shift: np.uint64, width: int, room: Words) -> tuple[Owners, Owners]:
+    """Where each value of a band starts, and the positions of the keys in the order of their values; `room` for as
+    many is written over."""
+    # Sorted as one number, the value and below it the position: much faster than an order asked for of numpy.
+    values = _values(keys, shift, width, room)
+    values <<= _POSITION_BITS
+    for first in range(0, len(keys), _CHUNK):
+        chunk = values[first : first + _CHUNK]
+        chunk |= np.arange(first, first + len(chunk), dtype=np.uint64)
+    values.sort()
+    order = values.astype(np.uint32)
+    values >>= _POSITION_BITS
+    starts = np.zeros((1 << width) + 1, np.uint32)
+    np.cumsum(np.bincount(values.view(np.int64), minlength=1 << width), out=starts[1:])
     return starts, order
 
 
-def _starts(keys: Words, shift: np.uint64) -> Starts:
-    """Where each band value starts when sorted; one more for the end."""
-    counts = np.zeros(1 << 16, np.intp)
-    for first in range(0, len(keys), _CHUNK):
-        counts += np.bincount(_band(keys[first : first + _CHUNK], shift), minlength=1 << 16)
-    return np.concatenate(([0], np.cumsum(counts)))
-
-
-def _moves(keys: Words, shift: np.uint64, starts: Starts) -> Iterator[tuple[Starts, Starts]]:
-    """Where to and where from, a chunk of the keys at a time; `keys` must not change meanwhile."""
-    free = starts[:-1].copy()
-    for first in range(0, len(keys), _CHUNK):
-        chunk = _band(keys[first : first + _CHUNK], shift)
-        counts = np.bincount(chunk, minlength=1 << 16)
-        before = np.cumsum(counts) - counts
-        by_value = np.argsort(chunk, kind="stable")  # a radix sort for 16-bit numbers
-        yield np.repeat(free - before, counts) + np.arange(len(chunk)), by_value + first
-        free += counts
-
-
-def _band(keys: Words, shift: np.uint64) -> NDArray[np.uint16]:
-    return (keys >> shift).astype(np.uint16)
+def _values(keys: Words, shift: np.uint64, width: int, room: Words | None = None) -> Words:
+    values = np.right_shift(keys, shift, out=room)
+    values &= np.uint64((1 << width) - 1)
+    return values

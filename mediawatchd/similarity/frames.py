@@ -16,12 +16,12 @@ import numpy as np
 from mediawatchd.hashing.fingerprint import HASH_BYTES, MIRROR, Fingerprint, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     Bytes = NDArray[np.uint8]
-    Counts = NDArray[np.int64]
+    Places = NDArray[np.intp]
     Seconds = NDArray[np.float64]
     Words = NDArray[np.uint64]
 
@@ -61,11 +61,6 @@ def _low() -> list[tuple[int, int]]:
     return places[1:65]
 
 
-def _high() -> list[tuple[int, int]]:
-    """The 64 (row, column) of the highest frequencies across the picture, from the top."""
-    return [(row, column) for row in range(16) for column in range(12, 16)]
-
-
 def _tables(places: Sequence[tuple[int, int]]) -> dict[int, Words]:
     """For each byte of a hash that holds bits of the key: what each of its 256 values contributes."""
     tables: dict[int, Words] = {}
@@ -78,7 +73,11 @@ def _tables(places: Sequence[tuple[int, int]]) -> dict[int, Words]:
 
 
 LOW, HIGH = KINDS = 0, 1
-_TABLES = _tables(_low()), _tables(_high())
+_LOW_TABLES = _tables(_low())
+_LAST_COLUMNS = np.uint64(0x0F00_0F00_0F00_0F00)
+"""Four of the sixteen columns, in each of the four rows that a word holds."""
+_TOGETHER = np.uint64(1 << 40 | 1 << 28 | 1 << 16 | 1 << 4)
+"""Times this, the four bits of each of the four rows lie side by side at the top of the word."""
 
 
 def keys(hashes: Bytes, kind: int) -> Words:
@@ -86,35 +85,55 @@ def keys(hashes: Bytes, kind: int) -> Words:
 
     DC is left out, as its bit is always zero. So the key of the mirrored picture is the key XOR `MIRROR_KEYS[kind]`.
     """
+    return _low_keys(hashes) if kind == LOW else _high_keys(hashes)
+
+
+def _low_keys(hashes: Bytes) -> Words:
     found = np.zeros(len(hashes), np.uint64)
     part = np.empty(len(hashes), np.uint64)
-    for byte, table in _TABLES[kind].items():
+    for byte, table in _LOW_TABLES.items():
         # No byte lies beyond a table: clipping changes nothing, but spares numpy a check that makes it 5 times slower.
         np.take(table, hashes[:, byte], out=part, mode="clip")
         found |= part
     return found
 
 
+def _high_keys(hashes: Bytes) -> Words:
+    """The 64 of the highest frequencies across the picture."""
+    found = np.zeros(len(hashes), np.uint64)
+    for word in np.ascontiguousarray(hashes).view("<u8").T:
+        four_rows = word & _LAST_COLUMNS
+        four_rows *= _TOGETHER
+        four_rows >>= np.uint64(48)
+        found <<= np.uint64(16)
+        found |= four_rows
+    return found
+
+
 MIRROR_KEYS = [keys(np.frombuffer(MIRROR, np.uint8)[None], kind)[0] for kind in KINDS]
 
 
-def plain_keys(blobs: Sequence[bytes]) -> tuple[list[Words], Counts]:
-    """The keys of the plain frames of `blobs` in a row, by kind: of each two frames the first has its low key there
-    and the second its high one, and a last one without a second has both. Then how many of each kind each blob has;
-    -1: it is no fingerprint.
+def plain_keys(blobs: Sequence[bytes]) -> Iterator[tuple[Places, list[Words]]]:
+    """The keys of the plain frames, for those of the `blobs` at a time that have as many frames: where these stand
+    among all, and by kind an array with a row for each. What is no fingerprint is left out.
+
+    Of each two frames the first has its low key there and the second its high one, and a last one without a second
+    has both.
     """
-    counts = np.array([_count(blob) for blob in blobs], np.int64)
-    bodies = [
-        blob[_HEADER_BYTES:] + blob[-_FRAME_BYTES:] if count % 2 else blob[_HEADER_BYTES:]
-        for blob, count in zip(blobs, counts.tolist(), strict=True)
-        if count >= 0
-    ]
-    frames = np.frombuffer(b"".join(bodies), np.uint8).reshape(-1, len(KINDS), _FRAME_BYTES)
-    found = [keys(frames[:, kind, _PLAIN_AT : _PLAIN_AT + HASH_BYTES], kind) for kind in KINDS]
-    return found, (counts + 1) // len(KINDS) - (counts < 0)
-
-
-def _count(blob: bytes) -> int:
-    """The number of frames, -1 when the length is not as the header says or the version is another."""
-    whole = len(blob) >= _HEADER_BYTES and blob[0] == _VERSION
-    return blob[1] if whole and len(blob) == _HEADER_BYTES + blob[1] * _FRAME_BYTES else -1
+    lengths = np.fromiter(map(len, blobs), np.intp, len(blobs))
+    for length in np.unique(lengths).tolist():
+        count, rest = divmod(length - _HEADER_BYTES, _FRAME_BYTES)
+        if count < 0 or rest:
+            continue
+        places = np.flatnonzero(lengths == length)
+        rows = np.frombuffer(b"".join([blobs[place] for place in places.tolist()]), np.uint8).reshape(-1, length)
+        good = (rows[:, 0] == _VERSION) & (rows[:, 1] == count)
+        if not good.all():
+            places, rows = places[good], rows[good]
+        frames = rows[:, _HEADER_BYTES:].reshape(len(rows), count, _FRAME_BYTES)
+        hashes = frames[:, :, _PLAIN_AT : _PLAIN_AT + HASH_BYTES]
+        halves = [hashes[:, LOW::2], hashes[:, HIGH::2]]
+        if count % 2:
+            halves[HIGH] = np.concatenate((halves[HIGH], hashes[:, -1:]), axis=1)
+        found = [keys(half.reshape(-1, HASH_BYTES), kind) for kind, half in zip(KINDS, halves, strict=True)]
+        yield places, [own.reshape(len(frames), (count + 1) // 2) for own in found]

@@ -64,22 +64,27 @@ def test_keys_read_from_stored_fingerprints_are_those_of_the_plain_hashes(videos
         for video in videos
     ]
 
-    (low, high), counts = plain_keys(blobs)
+    found = {
+        place: (low, high)
+        for places, keys_of_kinds in plain_keys(blobs)
+        for place, low, high in zip(places.tolist(), *(own.tolist() for own in keys_of_kinds), strict=True)
+    }
 
-    assert counts.tolist() == [(len(video) + 1) // 2 for video in videos]
-    assert low.tolist() == [key_of(hashed, LOW) for video in videos for hashed in video[::2]]
     seconds = [[*video[1::2], *video[len(video) - len(video) % 2 :]] for video in videos]
-    assert high.tolist() == [key_of(hashed, HIGH) for video in seconds for hashed in video]
+    assert found == {
+        place: ([key_of(hashed, LOW) for hashed in video[::2]], [key_of(hashed, HIGH) for hashed in second])
+        for place, (video, second) in enumerate(zip(videos, seconds, strict=True))
+    }
 
 
 def test_what_is_no_fingerprint_is_left_out() -> None:
     good = pack(Fingerprint(9.0, (1.0,), b"\x01" * HASH_BYTES, b"\x02" * HASH_BYTES))
 
-    (low, high), counts = plain_keys([b"", good[:-1], good + b"\0", b"\x02" + good[1:], good])
+    ((places, (low, high)),) = plain_keys([b"", good[:-1], good + b"\0", b"\x02" + good[1:], good])
 
-    assert counts.tolist() == [-1, -1, -1, -1, 1]
-    assert low.tolist() == [key_of(b"\x01" * HASH_BYTES, LOW)]
-    assert high.tolist() == [key_of(b"\x01" * HASH_BYTES, HIGH)]
+    assert places.tolist() == [4]
+    assert low.tolist() == [[key_of(b"\x01" * HASH_BYTES, LOW)]]
+    assert high.tolist() == [[key_of(b"\x01" * HASH_BYTES, HIGH)]]
 
 
 def test_frames_hold_what_the_fingerprint_holds() -> None:
