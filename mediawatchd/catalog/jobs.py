@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mediawatchd.catalog.directories import below, parent_path
+from mediawatchd.catalog.offers import to_be_tried
 from mediawatchd.catalog.reach import within_reach
+from mediawatchd.model import QUICK_HASH
 
 if TYPE_CHECKING:
     import sqlite3
@@ -104,15 +106,15 @@ def tally(
 ) -> Tally:
     """Count the files of a scope. Reads every row of it.
 
-    Waited for is what lacks its quick hash on a disk that is there, has met no problem with it, is not held, and
-    has not changed since the catalog time `fact_ns`. Written is what was hashed since the Unix time `since`.
+    Waited for is what lacks its quick hash on a disk that is there, is to be tried, is not held, and has not changed
+    since the catalog time `fact_ns`. Written is what was hashed since the Unix time `since`.
     """
     where, values = within(scope)
     row = connection.execute(
         "SELECT count(*), coalesce(sum(waiting), 0), coalesce(sum(NOT waiting AND hashed_at >= ?), 0), "
-        "coalesce(sum(problem_lacks = 1), 0), coalesce(sum(iif(waiting, 0, size)), 0) FROM ("
+        "coalesce(sum(NOT waiting AND problem_lacks = 1), 0), coalesce(sum(iif(waiting, 0, size)), 0) FROM ("
         "SELECT f.size, f.hashed_at, coalesce(f.problem_lacks, 0) AS problem_lacks, "
-        "f.lacks & 1 = 1 AND coalesce(f.problem_lacks, 0) & 1 = 0 AND NOT f.held AND f.fact_ns <= ? "
+        f"f.lacks & 1 = 1 AND {to_be_tried(QUICK_HASH)} AND NOT f.held AND f.fact_ns <= ? "
         f"AND {within_reach(online, away)} AS waiting "
         "FROM directories AS d JOIN media_files AS f ON f.directory_id = d.id "
         f"WHERE NOT d.gone AND f.missing_since IS NULL AND NOT f.hidden AND ({where}))",

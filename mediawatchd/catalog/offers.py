@@ -46,6 +46,12 @@ START = Cursor()
 NONE = frozenset([-1])
 
 
+def to_be_tried(kind: int) -> str:
+    """The condition on a file `f` that lacks `kind`: it has met no problem with that, or somebody asked for another
+    attempt since; else it waits to be tried again later."""
+    return f"(coalesce(f.problem_lacks, 0) & {kind} = 0 OR f.attempts = 0)"
+
+
 def due(
     connection: sqlite3.Connection, kind: int, priority: int, wanted: Wanted, *, after: Cursor, now_ns: int
 ) -> tuple[list[Task], Cursor]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from mediawatchd.catalog.offers import to_be_tried
 from mediawatchd.catalog.reach import within_reach
+from mediawatchd.model import PROBE, QUICK_HASH
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,10 +39,10 @@ def open_work(
     pending = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id "
         "WHERE f.lacks & 1 = 1 AND f.missing_since IS NULL AND NOT f.hidden AND NOT f.held "
-        f"AND coalesce(f.problem_lacks, 0) & 1 = 0 AND f.fact_ns <= ? AND {there}) "
+        f"AND {to_be_tried(QUICK_HASH)} AND f.fact_ns <= ? AND {there}) "
         "OR EXISTS (SELECT 1 FROM media_files AS f JOIN directories AS d ON d.id = f.directory_id "
         "WHERE f.lacks & 3 = 2 AND f.missing_since IS NULL AND NOT f.hidden AND NOT f.held "
-        f"AND coalesce(f.problem_lacks, 0) & 2 = 0 AND f.fact_ns <= ? AND {there})",
+        f"AND {to_be_tried(PROBE)} AND f.fact_ns <= ? AND {there})",
         (until_ns, until_ns),
     ).fetchone()[0]
     absences = connection.execute(

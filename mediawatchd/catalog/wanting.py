@@ -116,7 +116,8 @@ def tally(
     """Count the videos of a scope. Reads every row of it.
 
     Waited for is what is wanted on a disk that is there, has met no problem, is not held, and has not changed since
-    the catalog time `fact_ns`. Written is what was hashed after the Unix time `since`.
+    the catalog time `fact_ns`: what only moved keeps its quick hash. Written is what was hashed after the Unix time
+    `since`.
     """
     where, values = within(scope)
     row = connection.execute(
@@ -124,8 +125,9 @@ def tally(
         "coalesce(sum(NOT waiting AND problem IS NULL AND coalesce(hashed_at, 0) > ?), 0), "
         "coalesce(sum(NOT waiting AND problem IS NOT NULL), 0), coalesce(sum(iif(waiting, 0, size)), 0) FROM ("
         "SELECT f.size, f.problem, g.hashed_at, "
-        "f.wanted <> 0 AND f.problem IS NULL AND NOT f.held AND f.fact_ns <= ? "
+        "f.wanted <> 0 AND f.problem IS NULL AND NOT f.held "
+        "AND (f.fact_ns <= ? OR f.lacks & 3 = 0 AND f.first_seen <= ?) "
         f"AND {within_reach(online, away)} AS waiting {_VIDEOS} AND ({where}))",
-        (since, fact_ns, *values),
+        (since, fact_ns, since, *values),
     ).fetchone()
     return Tally._make(row)

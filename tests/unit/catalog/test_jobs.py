@@ -8,6 +8,7 @@ import pytest
 
 from mediawatchd.catalog import jobs
 from mediawatchd.catalog.jobs import JobRow, Tally
+from mediawatchd.catalog.outcomes import ask_again
 from mediawatchd.model import PROBE, QUICK_HASH, SECOND, Failed, Problem
 from tests.catalogs import WALL, file
 
@@ -104,6 +105,17 @@ def test_what_waits_was_written_failed_or_was_left_alone(catalog: Catalog) -> No
     assert tally(catalog, since=WALL + 200, until=250) == Tally(5, 1, 1, 1, 10 + 100 + 1_000 + 50_000)
     catalog.hash(b"waits.mkv")
     assert tally(catalog, since=WALL + 200, until=250)[:4] == (5, 0, 2, 1)
+
+
+def test_what_had_failed_is_waited_for_when_somebody_has_it_tried_again(catalog: Catalog) -> None:
+    """Else a scan counts as failed what it is about to hash."""
+    catalog.look(b"", file(b"a.mkv"))
+    fail(catalog, b"a.mkv")
+    assert tally(catalog)[1:4] == (0, 0, 1)
+    catalog.run(lambda tx: ask_again(tx, [catalog.row(b"a.mkv").id]))
+    assert tally(catalog)[1:4] == (1, 0, 0)
+    fail(catalog, b"a.mkv")
+    assert tally(catalog)[1:4] == (0, 0, 1)
 
 
 def test_what_cannot_be_hashed_now_is_not_waited_for(catalog: Catalog) -> None:

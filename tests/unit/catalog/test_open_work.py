@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mediawatchd.catalog.open_work import OpenWork, open_work, unsettled
+from mediawatchd.catalog.outcomes import ask_again
 from mediawatchd.model import PROBE, QUICK_HASH, SECOND, Away, Failed, Place, Problem
 from tests.catalogs import file
 
@@ -80,6 +81,24 @@ def test_a_file_with_a_problem_is_not_waited_for(catalog: Catalog, lacks: int, f
     row = catalog.row(b"a.mkv")
     catalog.tell(Failed(row.id, row.stamp, lacks, Problem("io", "no"), final=final))
     assert still_open(catalog) == (PENDING if lacks == QUICK_HASH and final else NOTHING)
+
+
+@pytest.mark.parametrize("lacks", [QUICK_HASH, PROBE])
+def test_a_file_with_a_problem_that_somebody_has_tried_again_is_waited_for(catalog: Catalog, lacks: int) -> None:
+    catalog.look(b"", file(b"a.mkv"))
+    catalog.hash(b"a.mkv")
+    if lacks == QUICK_HASH:
+        catalog.look(b"", file(b"a.mkv", ctime=5))
+    for final in (True, False):
+        row = catalog.row(b"a.mkv")
+        catalog.tell(Failed(row.id, row.stamp, lacks, Problem("io", "no"), final=final))
+        with catalog.transaction() as tx:
+            ask_again(tx, [row.id])
+        assert catalog.row(b"a.mkv").problem == "no"
+        assert still_open(catalog) == PENDING
+    row = catalog.row(b"a.mkv")
+    catalog.tell(Failed(row.id, row.stamp, lacks, Problem("io", "no"), final=False))
+    assert still_open(catalog) == NOTHING
 
 
 def test_an_absence_is_waited_for_until_it_is_believed_or_refuted(catalog: Catalog) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mediawatchd.model import Away
+from mediawatchd.model import PROBE, Away, Failed, Problem
 from tests.catalogs import Catalog, file
 
 ORIGINAL = b"films/original.mkv"
@@ -34,3 +34,19 @@ def test_a_copy_on_a_disk_that_is_away_is_not_taken_for_the_file_that_goes(copie
     copied.miss(b"films/", b"original.mkv")
     assert copied.present() == {COPY: known[COPY]}
     assert len(copied.missing()) == 1
+
+
+def test_what_could_not_be_read_on_one_disk_is_tried_at_once_on_another(catalog: Catalog) -> None:
+    """Else it waits for up to six hours, and a sync with it."""
+    catalog.look(b"films/", file(b"original.mkv"))
+    catalog.hash(ORIGINAL, "content")
+    row = catalog.row(ORIGINAL)
+    for _ in range(3):
+        catalog.tell(Failed(row.id, row.stamp, PROBE, Problem("io", "no"), final=False))
+    catalog.miss(b"films/", b"original.mkv")
+    catalog.now += 1
+    catalog.look(b"disk/", file(b"copy.mkv", inode=5))
+    due_ns = catalog.row(COPY).due_ns
+    catalog.hash(COPY, "content")
+    moved = catalog.row(COPY)
+    assert (moved.id, moved.lacks & PROBE, moved.due_ns) == (row.id, PROBE, due_ns)

@@ -215,6 +215,23 @@ def test_what_cannot_be_had_now_or_has_changed_since_is_not_waited_for(catalog: 
     assert (tally(catalog).pending, tally(catalog).failed) == (1, 1)
 
 
+def test_what_moves_while_a_job_waits_for_it_still_is(catalog: Catalog) -> None:
+    """Else it is skipped, and known to be wanted by nobody."""
+    ask(catalog)
+    began, begun_ns = WALL + catalog.now, round(catalog.now * SECOND)
+    catalog.now += 10
+    catalog.look(b"", catalog.moved(b"films/probed.mkv", here=b"moved.mkv"), file(b"new.mkv"))
+    for name in (b"moved.mkv", b"new.mkv"):
+        if name == b"new.mkv":
+            catalog.hash(name)
+            catalog.probe(name)
+        row = catalog.row(name)
+        with catalog.transaction() as tx:
+            tx.store(row, row._replace(wanted=PHASH))
+    assert tally(catalog, b"/media/moved.mkv", since=began, fact_ns=begun_ns).pending == 1
+    assert tally(catalog, b"/media/new.mkv", since=began, fact_ns=begun_ns).pending == 0, "a job would never end"
+
+
 def test_a_string_is_waited_for_where_the_fingerprint_is_there(catalog: Catalog) -> None:
     catalog.phash(b"films/probed.mkv", lacks=FINGERPRINT)
     ask(catalog, b"/media/films/")
