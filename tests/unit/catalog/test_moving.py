@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mediawatchd.catalog import roots
+from mediawatchd.catalog import directories, roots
 from mediawatchd.catalog.moving import apply_moves
 from mediawatchd.catalog.transaction import Look
 from mediawatchd.model import Place
@@ -13,16 +13,16 @@ from tests.catalogs import Catalog, file, inode_of
 FILES = 300
 
 
-def fill(catalog: Catalog, *directories: bytes) -> None:
+def fill(catalog: Catalog, *folders: bytes) -> None:
     """A file in each directory, named for it."""
-    for directory in directories:
+    for directory in folders:
         name = directory.strip(b"/").replace(b"/", b"_") + b".mkv"
         catalog.look(directory, file(name, inode=inode_of(directory + name)))
 
 
 def test_a_directory_moves_with_all_below_it(catalog: Catalog) -> None:
     fill(catalog, b"a/", b"a/x/", b"a/x/y/", b"b/")
-    before, directories = catalog.present(), catalog.directory_paths()
+    before, ids = catalog.present(), catalog.directory_paths()
     tx = catalog.move_directories((b"a/", b"c/"))
     assert catalog.present() == {
         b"b/b.mkv": before[b"b/b.mkv"],
@@ -30,10 +30,19 @@ def test_a_directory_moves_with_all_below_it(catalog: Catalog) -> None:
         b"c/x/a_x.mkv": before[b"a/x/a_x.mkv"],
         b"c/x/y/a_x_y.mkv": before[b"a/x/y/a_x_y.mkv"],
     }
-    assert catalog.directory_paths()[b"c/x/y/"] == directories[b"a/x/y/"]
+    assert catalog.directory_paths()[b"c/x/y/"] == ids[b"a/x/y/"]
     assert [(event.event, event.path, event.former, event.detail) for event in tx.events] == [
         ("moved", b"/media/c/", b"/media/a/", "directory")
     ]
+
+
+def test_a_tree_that_moves_in_pieces_arrives_whole(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directories, "_AT_ONCE", 3)
+    fill(catalog, b"a/", *(b"a/%d/" % number for number in range(9)), b"a/8/x/")
+    ids = catalog.directory_paths()
+    catalog.move_directories((b"a/", b"a2/"))
+    assert catalog.directory_paths() == {path.replace(b"a/", b"a2/", 1): each for path, each in ids.items()}
+    assert len(catalog.present()) == 11
 
 
 def test_a_move_writes_directories_and_no_file(catalog: Catalog) -> None:
