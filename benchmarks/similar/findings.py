@@ -28,8 +28,8 @@ _TOLD = 12
 class Pair(NamedTuple):
     """Two videos; `match` as the product scores them, `met` whether its search lets it.
 
-    The product asks for the one that came later. Nobody knows which that will be: a copy is met when both find the
-    other, and two that are none already when one does.
+    The product asks for the one that came later, and nobody knows which that will be. So a copy counts as met only if
+    each finds the other, and strangers count as met if either does.
     """
 
     a: Video

@@ -14,8 +14,10 @@ from mediawatchd.model import PROBE, Failed, Outcome, PerceptuallyHashed, Probed
 
 
 def attempt(task: Task, lacks: int) -> Outcome:
-    """Find out what `lacks` asks for of the task's file, if that is, and stays, the file of the task's stamp. May hang,
+    """Find out what is asked for of the task's file, if that is, and stays, the file of the task's stamp. May hang,
     crash or run out of memory.
+
+    `lacks` is PROBE, or of PHASH one or both.
     """
     try:
         descriptor = open_unchanged(task)
@@ -37,11 +39,14 @@ def attempt(task: Task, lacks: int) -> Outcome:
 def _found(descriptor: int, task: Task, lacks: int) -> Probed | PerceptuallyHashed:
     # PyAV is for decode processes only.
     from mediawatchd.hashing.container import open_container  # noqa: PLC0415
-    from mediawatchd.hashing.looks import looks_of  # noqa: PLC0415
-    from mediawatchd.hashing.streams import probe_of  # noqa: PLC0415
 
     with open_container(descriptor, task.path) as container:
         if lacks == PROBE:
+            from mediawatchd.hashing.streams import probe_of  # noqa: PLC0415
+
             return Probed(task.file_id, task.stamp, probe_of(container, task.path, task.stamp.size))
+        # With numpy and the like: a process that only probes needs neither their memory nor their start.
+        from mediawatchd.hashing.looks import looks_of  # noqa: PLC0415
+
         string, found = looks_of(container, lacks)
     return PerceptuallyHashed(task.file_id, task.stamp, lacks, string, None if found is None else pack(found))

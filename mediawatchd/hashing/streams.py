@@ -1,4 +1,4 @@
-"""What an open container and its streams say, in the words of the catalog.
+"""What a media file says of itself, its container and its streams, in the words of the catalog.
 
 Runs in decode processes only: it imports PyAV. Everything it hands on came from a file that may lie, so
 texts are cut and numbers that make no sense become None.

@@ -2,12 +2,12 @@
 
 Two keys that differ in at most eight bits differ in at most two bits in one of their three bands. So everything
 within eight bits is found, and of what lies within ten bits, most: of ten differing bits spread by chance over three
-bands, each has three or more in 21 % of cases, and a copy has several frames to be found by.
+bands, each has three or more in 25 % of cases, and a copy has several frames to be found by.
 """
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 _WIDTHS = (22, 21, 21)
 """Bits of each band, from the highest of a key down."""
-_POSITION_BITS = np.uint64(32)
+_LOW_HALF = np.uint64(32)
 _CHUNK = 1 << 20
-"""Keys numbered, and keys compared, at a time: all of 16 million at once would need 200 MB more."""
+"""Keys numbered at a time, and keys compared: millions may lie in one band value, as of a logo that films share."""
 
 
 class _Band(NamedTuple):
@@ -44,7 +44,7 @@ class _Band(NamedTuple):
 
 
 class Bands:
-    """Keys, at most 2**32, and whose each of them is; both arrays are let go of, if the caller does the same.
+    """Takes both arrays over and sorts them in place: the keys, fewer than 2**32, and whose each of them is.
 
     20 bytes for each key and 34 MB. The keys themselves lie in the order of the band with the lowest frequencies. The
     signs of real pictures are most uneven there, so most of what is looked at is found in that band, side by side.
@@ -68,31 +68,37 @@ class Bands:
         """The memory of the arrays."""
         return self.keys.nbytes + self.owners.nbytes + sum(band.bytes_held for band in self._bands)
 
-    def near(self, keys: Words, radius_bits: int) -> tuple[Numbers, Owners]:
-        """Which of the `keys`, by number, has a key within the radius that shares a band with it but for two bits, and
-        whose that is; with repeats."""
-        found = [hits for band in self._bands for hits in self._near_in(band, keys, radius_bits)]
-        numbers = np.concatenate([np.empty(0, np.intp), *(asked for asked, _ in found)])
-        return numbers, np.concatenate([np.empty(0, np.uint32), *(owners for _, owners in found)])
+    def near(self, views: Words, radius_bits: int) -> tuple[Numbers, Owners]:
+        """Which rows of `views` have a key within the radius of one that shares a band with it but for two bits, and
+        whose that is; with few repeats."""
+        found = [pairs for band in self._bands for pairs in self._near_in(band, views, radius_bits)]
+        pairs = np.concatenate([np.empty(0, np.uint64), *found])
+        return (pairs >> _LOW_HALF).astype(np.intp), pairs.astype(np.uint32)
 
-    def _near_in(self, band: _Band, keys: Words, radius_bits: int) -> Iterator[tuple[Numbers, Owners]]:
-        near = _NEAR[band.width]
+    def _near_in(self, band: _Band, views: Words, radius_bits: int) -> Iterator[Words]:
+        """The same for one band, a part at a time: row and owner in one number."""
+        near, keys = _NEAR[band.width], views.ravel()
         values = (_values(keys, band.shift, band.width)[:, None] ^ near).ravel()
         numbers = np.repeat(np.arange(len(keys)), len(near))
         starts = band.starts[values].astype(np.intp)
         counts = band.starts[values + np.uint64(1)] - starts
         ends = np.cumsum(counts)
-        # What thousands of videos share is looked at a part at a time.
-        cuts = np.searchsorted(ends, np.arange(0, ends[-1] if len(ends) else 0, _CHUNK), side="right")
-        for first, end in pairwise([*cuts.tolist(), len(counts)]):
-            some = slice(first, end)
-            few = counts[some]
-            positions = np.repeat(starts[some] - (np.cumsum(few) - few), few) + np.arange(few.sum())
-            if band.order is not None:
-                positions = band.order[positions]
+        begins = ends - counts
+        total = int(counts.sum())
+        for low in range(0, total, _CHUNK):
+            high = min(low + _CHUNK, total)
+            first, last = np.searchsorted(ends, (low, high - 1), side="right")
+            some = slice(first, last + 1)
+            few = np.minimum(ends[some], high) - np.maximum(begins[some], low)
+            places = np.repeat(starts[some] - begins[some], few) + np.arange(low, high)
+            positions = places if band.order is None else band.order[places]
             asked = np.repeat(numbers[some], few)
             close = np.bitwise_count(self.keys[positions] ^ keys[asked]) <= radius_bits
-            yield asked[close], self.owners[positions[close]]
+            rows = (asked[close] // views.shape[1]).astype(np.uint64)
+            # All frames of a fixed camera are near to all others: each pair is held once.
+            pairs = rows << _LOW_HALF | self.owners[positions[close]]
+            pairs.sort()
+            yield pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]]
 
 
 def _shifts() -> list[np.uint64]:
@@ -113,13 +119,13 @@ def _sorted(keys: Words, shift: np.uint64, width: int, room: Words) -> tuple[Own
     many is written over."""
     # Sorted as one number, the value and below it the position: much faster than an order asked for of numpy.
     values = _values(keys, shift, width, room)
-    values <<= _POSITION_BITS
+    values <<= _LOW_HALF
     for first in range(0, len(keys), _CHUNK):
         chunk = values[first : first + _CHUNK]
         chunk |= np.arange(first, first + len(chunk), dtype=np.uint64)
     values.sort()
     order = values.astype(np.uint32)
-    values >>= _POSITION_BITS
+    values >>= _LOW_HALF
     starts = np.zeros((1 << width) + 1, np.uint32)
     np.cumsum(np.bincount(values.view(np.int64), minlength=1 << width), out=starts[1:])
     return starts, order

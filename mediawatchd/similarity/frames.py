@@ -128,6 +128,8 @@ def plain_keys(blobs: Sequence[bytes]) -> Iterator[tuple[Places, list[Words]]]:
         places = np.flatnonzero(lengths == length)
         rows = np.frombuffer(b"".join([blobs[place] for place in places.tolist()]), np.uint8).reshape(-1, length)
         good = (rows[:, 0] == _VERSION) & (rows[:, 1] == count)
+        if not good.any():
+            continue
         if not good.all():
             places, rows = places[good], rows[good]
         frames = rows[:, _HEADER_BYTES:].reshape(len(rows), count, _FRAME_BYTES)

@@ -79,30 +79,34 @@ class Half:
         self._ids[self._ids == video] = _REMOVED
         self._tail_ids[self._tail_ids == video] = _REMOVED
 
-    def near(self, keys: Words, radius_bits: int) -> tuple[Numbers, Ids]:
-        """Which of the `keys`, by number, is near to a key here, and the id that has it; with repeats."""
-        found = self._in_tail(keys, radius_bits)
+    def near(self, views: Words, radius_bits: int) -> tuple[Numbers, Ids]:
+        """Which rows of `views` have a key near to one here, and the id that has it; with few repeats."""
+        found = self._in_tail(views, radius_bits)
         if self._bands is not None:
-            numbers, owners = self._bands.near(keys, radius_bits)
-            found.append((numbers, self._ids[owners]))
-        numbers = np.concatenate([np.empty(0, np.intp), *(numbers for numbers, _ in found)])
+            rows, owners = self._bands.near(views, radius_bits)
+            found.append((rows, self._ids[owners]))
+        rows = np.concatenate([np.empty(0, np.intp), *(rows for rows, _ in found)])
         ids = np.concatenate([np.empty(0, np.int64), *(ids for _, ids in found)])
-        return numbers[ids != _REMOVED], ids[ids != _REMOVED]
+        present = ids != _REMOVED
+        return rows[present], ids[present]
 
-    def _in_tail(self, keys: Words, radius_bits: int) -> list[tuple[Numbers, Ids]]:
+    def _in_tail(self, views: Words, radius_bits: int) -> list[tuple[Numbers, Ids]]:
         found: list[tuple[Numbers, Ids]] = []
         differing = np.empty(_BLOCK, np.uint64)
         counts = np.empty(_BLOCK, np.uint8)
-        # A block of keys stays in the processor's cache while all others are compared with it.
+        # A block of keys stays in the processor's cache while all views are compared with it.
         for first in range(0, self._tail_length, _BLOCK):
             block = self._tail_keys[first : min(first + _BLOCK, self._tail_length)]
             ids = self._tail_ids[first : first + len(block)]
-            for number, key in enumerate(keys):
-                np.bitwise_xor(block, key, out=differing[: len(block)])
-                near = np.bitwise_count(differing[: len(block)], out=counts[: len(block)])
-                if near.min() <= radius_bits:
-                    hits = ids[near <= radius_bits]
-                    found.append((np.full(len(hits), number), hits))
+            for number, row in enumerate(views):
+                hits = [ids[:0]]
+                for key in row:
+                    np.bitwise_xor(block, key, out=differing[: len(block)])
+                    near = np.bitwise_count(differing[: len(block)], out=counts[: len(block)])
+                    if near.min() <= radius_bits:
+                        hits.append(ids[near <= radius_bits])
+                distinct = np.unique(np.concatenate(hits))
+                found.append((np.full(len(distinct), number), distinct))
         return found
 
     def _sort_tail_in(self) -> None:

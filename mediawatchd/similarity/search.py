@@ -43,12 +43,12 @@ class Index:
         ids, counts = [np.empty(0, np.int64)], [np.empty(0, np.intp)]
         # Grown in place, which moves pages and no bytes: joined at the end, the keys would be held twice.
         found, length = [np.empty(0, np.uint64) for _ in KINDS], 0
-        rows = iter(rows)
+        rows, read, kept = iter(rows), 0, 0
         while batch := list(islice(rows, _BATCH)):
             videos = np.array([video for video, _ in batch], np.int64)
-            index.unreadable += len(batch)
+            read += len(batch)
             for which, alike in plain_keys([blob for _, blob in batch]):
-                index.unreadable -= len(which)
+                kept += len(which)
                 if alike[0].size:
                     ids.append(videos[which])
                     counts.append(np.full(len(which), alike[0].shape[1]))
@@ -58,6 +58,7 @@ class Index:
                         own.resize(end + _GROWTH, refcheck=False)
                     own[length:end] = new.ravel()
                 length = end
+        index.unreadable = read - kept
         videos = np.concatenate(ids)
         for half, own in zip(index._halves, found, strict=True):
             own.resize(length, refcheck=False)
@@ -102,10 +103,8 @@ class Index:
         found = []
         for kind, own in zip(KINDS, np.split(views, len(KINDS), axis=1), strict=True):
             both_ways = np.concatenate((own, own ^ MIRROR_KEYS[kind]), axis=1)
-            numbers, ids = self._halves[kind].near(both_ways.ravel(), RADIUS_BITS)
-            found.append(np.stack((numbers // both_ways.shape[1], ids)))
-        hits = np.concatenate(found, axis=1)
-        hits = hits[:, np.lexsort(hits)]
-        distinct = np.append(True, (hits[:, 1:] != hits[:, :-1]).any(axis=0))[: hits.shape[1]]
-        ids, agreeing = np.unique(hits[1, distinct], return_counts=True)
+            rows, ids = self._halves[kind].near(both_ways, RADIUS_BITS)
+            found.append(ids * len(views) + rows)
+        frames_of_ids = np.unique(np.concatenate(found))
+        ids, agreeing = np.unique(frames_of_ids // max(1, len(views)), return_counts=True)
         return [int(video) for video in ids[np.lexsort((ids, -agreeing))]]

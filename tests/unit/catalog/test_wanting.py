@@ -217,11 +217,14 @@ def test_what_cannot_be_had_now_or_has_changed_since_is_not_waited_for(catalog: 
 
 def test_what_moves_while_a_job_waits_for_it_still_is(catalog: Catalog) -> None:
     """Else it is skipped, and known to be wanted by nobody."""
+    catalog.look(b"", file(b"unprobed.mkv", inode=77))
+    catalog.hash(b"unprobed.mkv")
     ask(catalog)
     began, begun_ns = WALL + catalog.now, round(catalog.now * SECOND)
     catalog.now += 10
     catalog.look(b"", catalog.moved(b"films/probed.mkv", here=b"moved.mkv"), file(b"new.mkv"))
-    for name in (b"moved.mkv", b"new.mkv"):
+    catalog.look(b"", catalog.moved(b"unprobed.mkv", here=b"moved unprobed.mkv"))
+    for name in (b"moved.mkv", b"moved unprobed.mkv", b"new.mkv"):
         if name == b"new.mkv":
             catalog.hash(name)
             catalog.probe(name)
@@ -229,6 +232,7 @@ def test_what_moves_while_a_job_waits_for_it_still_is(catalog: Catalog) -> None:
         with catalog.transaction() as tx:
             tx.store(row, row._replace(wanted=PHASH))
     assert tally(catalog, b"/media/moved.mkv", since=began, fact_ns=begun_ns).pending == 1
+    assert tally(catalog, b"/media/moved unprobed.mkv", since=began, fact_ns=begun_ns).pending == 1
     assert tally(catalog, b"/media/new.mkv", since=began, fact_ns=begun_ns).pending == 0, "a job would never end"
 
 

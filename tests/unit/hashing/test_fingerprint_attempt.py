@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +19,11 @@ from mediawatchd.model import (
     FINGERPRINT,
     PERCEPTUAL_HASH,
     PHASH,
+    PROBE,
     Changed,
     Failed,
     PerceptuallyHashed,
+    Problem,
     Task,
 )
 from tests.media import make_audio, make_video
@@ -133,6 +137,24 @@ def test_no_media(tmp_path: Path) -> None:
     outcome = attempt(task_of(os.fsencode(tmp_path / "a.mp4")), PERCEPTUAL_HASH)
     assert isinstance(outcome, Failed)
     assert (outcome.lacks, outcome.problem.reason, outcome.final) == (PERCEPTUAL_HASH, "not_media", True)
+
+
+@pytest.mark.parametrize("lacks", [PROBE, PHASH])
+def test_an_empty_file(tmp_path: Path, lacks: int) -> None:
+    (tmp_path / "a.mp4").touch()
+    outcome = attempt(task_of(os.fsencode(tmp_path / "a.mp4")), lacks)
+    assert isinstance(outcome, Failed)
+    assert (outcome.lacks, outcome.problem) == (lacks, Problem("not_media", "The file is empty."))
+
+
+def test_a_probe_loads_nothing_that_only_hashes_need(original: bytes) -> None:
+    program = (
+        "import os, sys; from mediawatchd.hashing.attempt import attempt; from mediawatchd.model import *;"
+        f"path = {original!r}; task = Task(1, path, stamp_of(os.lstat(path)), 'video', PROBE, 1, 1, 0);"
+        "assert isinstance(attempt(task, PROBE), Probed);"
+        "sys.exit(', '.join({'numpy', 'PIL', 'imagehash'} & set(sys.modules)) or None)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_a_file_that_is_another_one_by_now(original: bytes) -> None:

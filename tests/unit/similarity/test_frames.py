@@ -80,9 +80,11 @@ def test_keys_read_from_stored_fingerprints_are_those_of_the_plain_hashes(videos
 def test_what_is_no_fingerprint_is_left_out() -> None:
     good = pack(Fingerprint(9.0, (1.0,), b"\x01" * HASH_BYTES, b"\x02" * HASH_BYTES))
 
-    ((places, (low, high)),) = plain_keys([b"", good[:-1], good + b"\0", b"\x02" + good[1:], good])
+    ((places, (low, high)),) = plain_keys(
+        [b"", good[:-1], good + b"\0", b"\x02" + good[1:], good[:1] + b"\x02" + good[2:], good]
+    )
 
-    assert places.tolist() == [4]
+    assert places.tolist() == [5]
     assert low.tolist() == [[key_of(b"\x01" * HASH_BYTES, LOW)]]
     assert high.tolist() == [[key_of(b"\x01" * HASH_BYTES, HIGH)]]
 

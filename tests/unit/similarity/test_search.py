@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from mediawatchd.similarity.search import Index
 from tests.unit.similarity.videos import changed, cropped, edited, film, fingerprint, mirrored, picture, taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 VIDEOS = {number: taken(film(number), 160) for number in range(1, 61)}
 BLOBS = {number: pack(video) for number, video in VIDEOS.items()}
@@ -57,7 +57,7 @@ def test_bands_find_all_within_eight_bits_and_nothing_beyond_ten(
     stored = [*(turned(key, bits) for bits in turns), *others]
     asked = [key ^ 1, key, *others[:2]]
 
-    numbers, owners = bands_of(stored).near(np.array(asked, np.uint64), 10)
+    numbers, owners = bands_of(stored).near(np.array(asked, np.uint64)[:, None], 10)
 
     found = set(zip(numbers.tolist(), owners.tolist(), strict=True))
     for number, each in enumerate(asked):
@@ -70,7 +70,7 @@ def test_a_band_is_found_by_any_two_bits(band: range) -> None:
     elsewhere = [bit for bit in range(64) if bit not in band][2::6][:8]
     stored = [turned(0, [*bits, *elsewhere]) for bits in combinations(band, 2)]
 
-    _, owners = bands_of(stored).near(np.zeros(1, np.uint64), 10)
+    _, owners = bands_of(stored).near(np.zeros((1, 1), np.uint64), 10)
 
     assert sorted(owners.tolist()) == list(range(len(stored)))
 
@@ -80,18 +80,28 @@ def test_bands_find_most_of_what_lies_ten_bits_away() -> None:
     key = dice.getrandbits(64)
     stored = [turned(key, dice.sample(range(64), 10)) for _ in range(1000)]
 
-    _, owners = bands_of(stored).near(np.array([key], np.uint64), 10)
+    _, owners = bands_of(stored).near(np.array([[key]], np.uint64), 10)
 
-    assert 750 < len(set(owners.tolist())) < 830
+    assert 710 < len(set(owners.tolist())) < 800
 
 
-def test_a_key_that_thousands_have_is_looked_at_in_parts() -> None:
-    """As is one that nobody has."""
-    found = bands_of([5] * 500 + [turned(5, list(range(20)))] * 500)
+def test_what_thousands_share_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bands, "_CHUNK", 64)
+    stored = [5] * 500 + [turned(5, list(range(20)))] * 500
+    views = np.array([[turned(5, [1])], [turned(5, list(range(30, 60)))], [5]], np.uint64)
+    parts: list[int] = []
+    look = Bands._near_in
 
-    numbers, owners = found.near(np.array([turned(5, [1]), turned(5, list(range(30, 60))), 5], np.uint64), 10)
+    def look_and_tell(*arguments: Any) -> Iterator[Any]:
+        for part in look(*arguments):
+            parts.append(len(part))
+            yield part
 
-    assert set(zip(numbers.tolist(), owners.tolist(), strict=True)) == {(n, at) for n in (0, 2) for at in range(500)}
+    monkeypatch.setattr(Bands, "_near_in", look_and_tell)
+    rows, owners = bands_of(stored).near(views, 10)
+
+    assert set(zip(rows.tolist(), owners.tolist(), strict=True)) == {(row, at) for row in (0, 2) for at in range(500)}
+    assert max(parts) == 64
 
 
 @pytest.mark.parametrize("edit", [bytes, mirrored], ids=["plain", "mirrored"])
@@ -146,6 +156,20 @@ def test_those_that_agree_in_most_frames_come_first() -> None:
     }
 
     assert Index.build([*BLOBS.items(), *rows.items()]).candidates(VIDEOS[1])[:5] == [1, 400, 200, 300, 500]
+
+
+def test_frames_that_agree_are_counted_and_not_how_often() -> None:
+    """Two shared frames are more than one that a video, known or asked for, shows again and again, cropped as plain."""
+    one, two = (VIDEOS[1].plain[at : at + 32] for at in (0, 32))
+    others = [picture("other", number) for number in range(16)]
+    again = fingerprint([one] * 16)
+    twice = fingerprint([one, two, one, two, *others[:12]])
+    asked = fingerprint([one, two, *others[12:]])
+    for first, second in ((100, 200), (200, 100)):
+        index = Index.build([*((n, BLOBS[n]) for n in range(30, 60)), (first, pack(again)), (second, pack(twice))])
+        assert index.candidates(asked)[:2] == [second, first]
+        for repeated in (fingerprint([one] * 14 + [two]), Fingerprint(60.0, asked.times, asked.plain, asked.plain)):
+            assert index.candidates(repeated)[:2] == [second, first]
 
 
 def test_an_added_video_is_found() -> None:
@@ -220,8 +244,10 @@ def test_blobs_of_another_version_are_counted_and_left_out() -> None:
 
     assert (len(index), index.unreadable) == (2, 1)
     assert index.candidates(VIDEOS[3])[:1] == [3]
-    with pytest.raises(ValueError, match="version"):
-        index.add(2, b"")
+    for blob in (b"", b"\x07" + BLOBS[1][1:], BLOBS[1][:1] + b"\x0f" + BLOBS[1][2:]):
+        with pytest.raises(ValueError, match="version"):
+            index.add(1, blob)
+    assert index.candidates(VIDEOS[1])[:1] == [1]
 
 
 def test_large_libraries_are_sorted_and_small_ones_compared(size: str) -> None:
