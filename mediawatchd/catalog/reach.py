@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def within_reach(online: frozenset[int], away: Collection[Away]) -> str:
     """The condition on a directory `d`."""
-    roots = ", ".join(map(str, sorted(online))) or "NULL"
+    roots = ", ".join(map(str, sorted(online))) or "0"
     there = f"d.root_id IN ({roots})"
     return f"{there} AND NOT ({_lies_in(_outermost(away))})" if away else there
 

@@ -58,7 +58,7 @@ def move(tx: Transaction, former: FileRow, here: FileRow, quick_hash: bytes) -> 
             directory_id=here.directory_id,
             name=here.name,
             fact_ns=here.fact_ns,
-            due_ns=here.due_ns,
+            due_ns=tx.now_ns,
             quick_hash=quick_hash,
             former_quick_hash=None,
             lacks=former.lacks & ~QUICK_HASH,

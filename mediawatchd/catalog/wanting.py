@@ -116,8 +116,8 @@ def tally(
     """Count the videos of a scope. Reads every row of it.
 
     Waited for is what is wanted on a disk that is there, has met no problem and is not held, and either has not changed
-    since the catalog time `fact_ns`, or was known at the Unix time `since` and has its quick hash, as what only moved
-    has. Written is what was hashed after `since`.
+    since the catalog time `fact_ns`, or only moved: its quick hash is of the Unix time `since` or before. Written is
+    what was hashed perceptually after `since`.
     """
     where, values = within(scope)
     row = connection.execute(
@@ -126,7 +126,7 @@ def tally(
         "coalesce(sum(NOT waiting AND problem IS NOT NULL), 0), coalesce(sum(iif(waiting, 0, size)), 0) FROM ("
         "SELECT f.size, f.problem, g.hashed_at, "
         "f.wanted <> 0 AND f.problem IS NULL AND NOT f.held "
-        "AND (f.fact_ns <= ? OR f.lacks & 1 = 0 AND f.first_seen <= ?) "
+        "AND (f.fact_ns <= ? OR f.lacks & 1 = 0 AND f.hashed_at <= ?) "
         f"AND {within_reach(online, away)} AS waiting {_VIDEOS} AND ({where}))",
         (since, fact_ns, since, *values),
     ).fetchone()

@@ -41,7 +41,7 @@ def _found(descriptor: int, task: Task, lacks: int) -> Probed | PerceptuallyHash
     from mediawatchd.hashing.container import open_container  # noqa: PLC0415
 
     with open_container(descriptor, task.path) as container:
-        if lacks == PROBE:
+        if lacks & PROBE:
             from mediawatchd.hashing.streams import probe_of  # noqa: PLC0415
 
             return Probed(task.file_id, task.stamp, probe_of(container, task.path, task.stamp.size))

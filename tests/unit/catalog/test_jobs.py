@@ -118,6 +118,12 @@ def test_what_had_failed_is_waited_for_when_somebody_has_it_tried_again(catalog:
     assert tally(catalog)[1:4] == (0, 0, 1)
 
 
+def test_what_has_failed_is_counted_while_no_root_is_there(catalog: Catalog) -> None:
+    catalog.look(b"", file(b"a.mkv"))
+    fail(catalog, b"a.mkv")
+    assert tally(catalog, online=())[:4] == (1, 0, 0, 1)
+
+
 def test_what_cannot_be_hashed_now_is_not_waited_for(catalog: Catalog) -> None:
     """Else a job would never end."""
     catalog.look(b"", file(b"a.mkv"))
