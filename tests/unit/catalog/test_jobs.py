@@ -121,6 +121,7 @@ def test_what_had_failed_is_waited_for_when_somebody_has_it_tried_again(catalog:
 def test_what_has_failed_is_counted_while_no_root_is_there(catalog: Catalog) -> None:
     catalog.look(b"", file(b"a.mkv"))
     fail(catalog, b"a.mkv")
+    catalog.run(lambda tx: ask_again(tx, [catalog.row(b"a.mkv").id]))
     assert tally(catalog, online=())[:4] == (1, 0, 0, 1)
 
 
