@@ -197,6 +197,9 @@ def apply_rules(tx: Transaction, fingerprint: str, visible: Callable[[bytes, byt
         if hidden == visible(root, path):
             changed.append((not hidden, file_id))
     tx.connection.executemany("UPDATE media_files SET hidden = ? WHERE id = ?", changed)
+    # Nobody looks again at a folder that is ignored now, and the others are found absent anew by the walk that follows.
+    tx.connection.execute("UPDATE directories SET absent_ns = NULL WHERE absent_ns IS NOT NULL AND NOT gone")
+    tx.directories.clear()
     if changed:
         for root_id in tx.roots:
             tx.totals.recount(tx.connection, root_id)

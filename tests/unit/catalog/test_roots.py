@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mediawatchd.catalog import roots
-from mediawatchd.model import SECOND, Place
+from mediawatchd.catalog.open_work import open_work
+from mediawatchd.model import MAX_INTEGER, SECOND, Place
 from tests.catalogs import MEDIA, WALL, digest, file, inode_of
 
 if TYPE_CHECKING:
@@ -251,6 +252,15 @@ def test_rows_that_the_rules_leave_out_are_hidden_and_shown_again(films: Catalog
     assert apply_rules(films, "no songs", no_songs) == 0
     assert apply_rules(films, "all", all_files) == 1
     assert films.counts() == counts
+
+
+def test_a_folder_that_was_gone_when_it_came_to_be_ignored_is_waited_for_by_nobody(films: Catalog) -> None:
+    films.look(b"", gone=[b"films/"])
+    assert open_work(films.connection, frozenset({1}), MAX_INTEGER).absences
+    apply_rules(films, "no films", lambda root, path: b"films/" not in path)
+    assert not open_work(films.connection, frozenset({1}), MAX_INTEGER).absences
+    films.look(b"", gone=[b"films/"])
+    assert open_work(films.connection, frozenset({1}), MAX_INTEGER).absences, "seen again it is"
 
 
 def test_rules_are_asked_with_the_root_and_the_whole_path(films: Catalog) -> None:
