@@ -49,7 +49,12 @@ class Work(NamedTuple):
     arguments: tuple[object, ...] = ()
 
 
-PROBING = Work(attempt, PROBE, (PROBE,))
+def attempt_at(lacks: int) -> Work:
+    """The work of finding out what a file lacks: PROBE, or of PHASH one or both."""
+    return Work(attempt, lacks, (lacks,))
+
+
+PROBING = attempt_at(PROBE)
 
 
 class DecodeStatistics(NamedTuple):

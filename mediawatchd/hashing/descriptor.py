@@ -7,12 +7,17 @@ and what was opened is looked at again after it was read.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from mediawatchd import model
 from mediawatchd.model import Changed, Failed, Problem, Stamp, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 """How media is opened; non-blocking, so that a FIFO that took the place of a file cannot hold a thread."""
@@ -53,6 +58,21 @@ def agrees(stamp: Stamp, status: os.stat_result) -> bool:
     return found is not None and (
         found == stamp or all(was is None or was == now for was, now in zip(stamp, found, strict=True))
     )
+
+
+@contextlib.contextmanager
+def opened(path: bytes) -> Iterator[int]:
+    """The descriptor of a file that nobody has a stamp of, open inside the block.
+
+    Raises `Unreadable` for what is no regular file, and OSError.
+    """
+    if stamp_of(os.lstat(path)) is None:
+        raise Unreadable(Problem("not_media", "Not a regular file."))
+    descriptor = os.open(path, FLAGS)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def open_unchanged(task: Task) -> int:

@@ -17,7 +17,7 @@ from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 
 from mediawatchd.hashing.container import describe, format_of, open_container
-from mediawatchd.hashing.descriptor import FLAGS, Unreadable, stamp_of
+from mediawatchd.hashing.descriptor import Unreadable, opened
 from mediawatchd.hashing.vr import vr_of
 from mediawatchd.model import AudioStream, Probe, Problem, VideoStream
 
@@ -42,14 +42,8 @@ def probe(path: bytes) -> Probe:
     Raises `Unreadable` for what is no media or is broken, OSError, and MemoryError. FFmpeg may hang or crash
     on it: call this in a process that can be killed.
     """
-    if stamp_of(os.lstat(path)) is None:
-        raise Unreadable(Problem("not_media", "Not a regular file."))
-    descriptor = os.open(path, FLAGS)
-    try:
-        with open_container(descriptor, path) as container:
-            return probe_of(container, path, os.fstat(descriptor).st_size)
-    finally:
-        os.close(descriptor)
+    with opened(path) as descriptor, open_container(descriptor, path) as container:
+        return probe_of(container, path, os.fstat(descriptor).st_size)
 
 
 def probe_of(container: InputContainer, path: bytes, size: int) -> Probe:

@@ -9,7 +9,6 @@ bits of that way, so strings are compared by the number of bits that differ.
 from __future__ import annotations
 
 import io
-import os
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -20,10 +19,9 @@ from av.video.reformatter import ColorRange, Interpolation
 from PIL import Image
 
 from mediawatchd.hashing.container import open_container
-from mediawatchd.hashing.descriptor import FLAGS, Unreadable, stamp_of
+from mediawatchd.hashing.descriptor import opened
 from mediawatchd.hashing.frames import Frames, best_picture
 from mediawatchd.hashing.upright import filtered, turning
-from mediawatchd.model import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,18 +40,12 @@ def video_phash(path: bytes, duration: float | None, num_frames: int = NUM_FRAME
     `path` may be no symbolic link. Raises `Unreadable` for what is no media, OSError and MemoryError. FFmpeg may
     hang or crash on it: call this in a process that can be killed.
     """
-    if stamp_of(os.lstat(path)) is None:
-        raise Unreadable(Problem("not_media", "Not a regular file."))
-    descriptor = os.open(path, FLAGS)
-    try:
-        with open_container(descriptor, path) as container:
-            stream = best_picture(container)
-            if stream is None:
-                return None
-            times = phash_times(duration, num_frames)
-            return joined(frame_hash(frame) for _, frame in Frames(container, stream).at(times))
-    finally:
-        os.close(descriptor)
+    with opened(path) as descriptor, open_container(descriptor, path) as container:
+        stream = best_picture(container)
+        if stream is None:
+            return None
+        times = phash_times(duration, num_frames)
+        return joined(frame_hash(frame) for _, frame in Frames(container, stream).at(times))
 
 
 def phash_times(duration: float | None, num_frames: int = NUM_FRAMES) -> list[float]:

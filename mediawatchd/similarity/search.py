@@ -105,6 +105,6 @@ class Index:
             both_ways = np.concatenate((own, own ^ MIRROR_KEYS[kind]), axis=1)
             rows, ids = self._halves[kind].near(both_ways, RADIUS_BITS)
             found.append(ids * len(views) + rows)
-        frames_of_ids = np.unique(np.concatenate(found))
-        ids, agreeing = np.unique(frames_of_ids // max(1, len(views)), return_counts=True)
+        agreements = np.unique(np.concatenate(found))
+        ids, agreeing = np.unique(agreements // max(1, len(views)), return_counts=True)
         return [int(video) for video in ids[np.lexsort((ids, -agreeing))]]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from mediawatchd.hashing.attempt import attempt
-from mediawatchd.hashing.decoding import PROBING, Work
-from mediawatchd.model import PHASH
+from mediawatchd.hashing.decoding import attempt_at
 from mediawatchd.work.queue import take_first
 
 if TYPE_CHECKING:
@@ -89,14 +87,10 @@ class Decoders:
                 queue.done(task.filesystem_id)
                 queue.release([task.file_id])
             else:
-                self._pool.submit(task, _work(kind, task))
+                self._pool.submit(task, attempt_at(task.lacks & kind))
 
     def _delivered(self, outcome: Outcome) -> None:
         with self._lock:
             kind, task = self._tasks.pop(outcome.file_id)
         self._queues[kind].done(task.filesystem_id)
         self._deliver(kind, [outcome])
-
-
-def _work(kind: int, task: Task) -> Work:
-    return Work(attempt, task.lacks & PHASH, (task.lacks & PHASH,)) if kind == PHASH else PROBING
