@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _WIDTHS = (22, 21, 21)
 """Bits of each band, from the highest of a key down."""
-_LOW_HALF = np.uint64(32)
+_HALF_BITS = np.uint64(32)
+"""Of a number that holds two: below, a position or an owner; above, the value of a band or a row."""
 _CHUNK = 1 << 20
 """Keys numbered at a time, and keys compared: millions may lie in one band value, as of a logo that films share."""
 
@@ -76,7 +77,7 @@ class Bands:
         whose that is; with few repeats."""
         found = [pairs for band in self._bands for pairs in self._near_in(band, views, radius_bits)]
         pairs = np.concatenate([np.empty(0, np.uint64), *found])
-        return (pairs >> _LOW_HALF).astype(np.intp), pairs.astype(np.uint32)
+        return (pairs >> _HALF_BITS).astype(np.intp), pairs.astype(np.uint32)
 
     def _near_in(self, band: _Band, views: Words, radius_bits: int) -> Iterator[Words]:
         """The same for one band, a part at a time: row and owner in one number."""
@@ -99,7 +100,7 @@ class Bands:
             close = np.bitwise_count(self.keys[positions] ^ keys[asked]) <= radius_bits
             rows = (asked[close] // views.shape[1]).astype(np.uint64)
             # All frames of a fixed camera are near to all others: each pair is held once.
-            pairs = rows << _LOW_HALF | self.owners[positions[close]]
+            pairs = rows << _HALF_BITS | self.owners[positions[close]]
             pairs.sort()
             yield pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]]
 
@@ -122,13 +123,13 @@ def _sorted(keys: Words, shift: np.uint64, width: int, room: Words) -> tuple[Own
     many is written over."""
     # Sorted as one number, the value and below it the position: much faster than an order asked for of numpy.
     values = _values(keys, shift, width, room)
-    values <<= _LOW_HALF
+    values <<= _HALF_BITS
     for first in range(0, len(keys), _CHUNK):
         chunk = values[first : first + _CHUNK]
         chunk |= np.arange(first, first + len(chunk), dtype=np.uint64)
     values.sort()
     order = values.astype(np.uint32)
-    values >>= _LOW_HALF
+    values >>= _HALF_BITS
     starts = np.zeros((1 << width) + 1, np.uint32)
     counts = np.bincount(values.view(np.int64), minlength=1 << width).astype(np.uint32)
     np.cumsum(counts, out=starts[1:])

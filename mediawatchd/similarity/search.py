@@ -38,7 +38,7 @@ class Index:
 
     @classmethod
     def build(cls, rows: Iterable[tuple[int, bytes]]) -> Index:
-        """From (id, blob), each id once. Five seconds for a million videos, beside what the rows cost."""
+        """From (id, blob), each id once. Four to five seconds for a million videos, beside what the rows cost."""
         index = cls()
         ids, counts = [np.empty(0, np.int64)], [np.empty(0, np.intp)]
         # Grown in place, which moves pages and no bytes: joined at the end, the keys would be held twice.
