@@ -31,8 +31,8 @@ class Timeline(NamedTuple):
     others: NDArray[np.intp]
 
 
-def fit(times: Seconds, others: Seconds, matches: NDArray[np.bool_]) -> Timeline:
-    """The line with most frames near it; at least two times on each side.
+def fit(times: Seconds, others: Seconds, matches: NDArray[np.bool_], tolerance: float) -> Timeline:
+    """The line with most frames near it, within `tolerance` seconds; at least two times on each side.
 
     `matches[i, j]`: frame i and frame j of the other are alike. Each frame counts once. Of equally good lines the one
     with a speed nearest 1, then the one with the matches nearest to it.
@@ -45,7 +45,6 @@ def fit(times: Seconds, others: Seconds, matches: NDArray[np.bool_]) -> Timeline
     away = np.abs(others[columns] - speeds[:, None] * times[rows] - offsets[:, None])
     # The match of each frame that is nearest to each line.
     nearest = np.minimum.reduceat(away, firsts, axis=1)
-    tolerance = _tolerance(times, others)
     near = nearest <= tolerance
     best = np.lexsort((np.where(near, nearest, 0).sum(axis=1), np.abs(speeds - 1), -near.sum(axis=1)))[0]
 
@@ -60,11 +59,20 @@ def fit(times: Seconds, others: Seconds, matches: NDArray[np.bool_]) -> Timeline
     return Timeline(offset, speed, frames, partners)
 
 
-def same_moment(times: Seconds, others: Seconds, timeline: Timeline) -> NDArray[np.bool_]:
-    """Which frames i and j of the two are the same moment by the timeline, as near as two sets of frames can tell."""
+def same_moment(times: Seconds, others: Seconds, timeline: Timeline, tolerance: float) -> NDArray[np.bool_]:
+    """Which frames i and j of the two are the same moment by the timeline, within `tolerance` seconds."""
     moved = timeline.speed * times + timeline.offset_seconds
-    near: NDArray[np.bool_] = np.abs(others - moved[:, None]) <= _tolerance(times, others)
+    near: NDArray[np.bool_] = np.abs(others - moved[:, None]) <= tolerance
     return near
+
+
+def met(times: Seconds, others: Seconds, timeline: Timeline, tolerance: float) -> NDArray[np.bool_]:
+    """The same, but a frame meets one at most: the two that are nearest to each other."""
+    away = np.abs(others - (timeline.speed * times + timeline.offset_seconds)[:, None])
+    pairs: NDArray[np.bool_] = (
+        (away <= tolerance) & (away == away.min(axis=1, keepdims=True)) & (away == away.min(axis=0))
+    )
+    return pairs
 
 
 def _lines(times: Seconds, others: Seconds) -> tuple[Seconds, Seconds]:
@@ -81,7 +89,8 @@ def _lines(times: Seconds, others: Seconds) -> tuple[Seconds, Seconds]:
     )
 
 
-def _tolerance(times: Seconds, others: Seconds) -> float:
+def tolerance_of(times: Seconds, others: Seconds) -> float:
+    """How far from the line a match may lie where each set shows other moments, in seconds."""
     return TOLERANCE * max(_interval(times), _interval(others))
 
 

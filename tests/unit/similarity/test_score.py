@@ -13,7 +13,9 @@ from mediawatchd.similarity.score import score
 from tests.unit.similarity.videos import changed, cropped, edited, film, fingerprint, mirrored, picture, taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from tests.unit.similarity.videos import Film
 
 FILM = [picture("film", number) for number in range(16)]
 OTHER = [picture("other", number) for number in range(16)]
@@ -222,6 +224,101 @@ def test_half_a_film_is_contained_at_its_offset() -> None:
     assert match.verdict == "contained"
     assert match.offset_seconds == pytest.approx(200, abs=600 / 32)
     assert score(whole, part) == match._replace(offset_seconds=-match.offset_seconds)
+
+
+def looked_at(shots: Film, keyframes: Sequence[float], exact: Sequence[float], *, duration: float) -> Fingerprint:
+    """A long film known by some keyframes, and by exact frames beside them."""
+    times = sorted({*keyframes, *exact})
+    return fingerprint([shots(seconds) for seconds in times], times=times, duration=duration)
+
+
+EXACT = [600 * number / 15 for number in (3, 5, 6, 8, 9, 11, 12)]
+AT_CUTS = [middle + 4.0 * number for middle in (120, 240, 360, 480) for number in range(-3, 3)]
+EACH_TWO_SECONDS = [seconds + 1.0 for seconds in AT_CUTS]
+
+
+@pytest.mark.parametrize("bits", [0, 40])
+def test_a_long_film_whose_keyframes_lie_elsewhere_was_missed(bits: int) -> None:
+    """Two thirds of what is known of each are other shots, so the mean says nothing; the same moments say all."""
+    shots = film("long", scene_seconds=0.5)
+    original = looked_at(shots, AT_CUTS, EXACT, duration=600.0)
+    copy = edited(
+        looked_at(shots, EACH_TWO_SECONDS, EXACT, duration=600.0), lambda hashed: changed(hashed, bits, hashed)
+    )
+
+    match = score(original, copy)
+
+    assert match.verdict == "duplicate"
+    assert (match.distance, match.matched_frames, match.offset_seconds) == (bits, len(EXACT), 0)
+
+
+def test_a_long_film_that_begins_later_is_known_by_the_keyframes_at_its_cuts() -> None:
+    shots = film("long", scene_seconds=4.0)
+    original = looked_at(shots, AT_CUTS, EXACT, duration=600.0)
+    later = looked_at(
+        lambda seconds: shots(seconds + 8), [seconds - 8 for seconds in AT_CUTS if seconds >= 116],
+        [593 * number / 15 for number in (3, 5, 6, 8, 9, 11, 12)], duration=592.0,
+    )  # fmt: skip
+
+    match = score(original, later)
+
+    assert (match.verdict, match.offset_seconds) == ("duplicate", -8)
+
+
+@pytest.mark.parametrize(("moments", "verdict"), [(6, "duplicate"), (5, None)])
+def test_a_few_moments_may_be_alike_by_chance(moments: int, verdict: str | None) -> None:
+    """Four were, of two lectures at one blackboard, one of them without its beginning."""
+    shots, exact = film("long", scene_seconds=0.5), EXACT[:moments]
+    original = looked_at(shots, AT_CUTS, exact, duration=600.0)
+    copy = looked_at(shots, EACH_TWO_SECONDS, exact, duration=600.0)
+
+    assert score(original, copy).verdict == verdict
+
+
+def test_two_films_that_share_some_shots_at_the_same_moments_are_no_copies() -> None:
+    """What lies between them at the same moments says otherwise."""
+    shots, others = film("one", scene_seconds=4.0), film("another", scene_seconds=4.0)
+    shared = {EXACT[number] for number in (0, 2, 4, 6)}
+    original = looked_at(shots, AT_CUTS, EXACT, duration=600.0)
+    other = looked_at(lambda seconds: (shots if seconds in shared else others)(seconds), AT_CUTS, EXACT, duration=600.0)
+
+    assert score(original, other).verdict is None
+
+
+@pytest.mark.parametrize(("shared", "verdict"), [({1, 3}, None), ({0, 1, 2, 3}, "duplicate")])
+def test_films_that_share_two_breaks_are_no_copies(shared: set[int], verdict: str | None) -> None:
+    """Known by keyframes of four places, two of which were enough: the others count as much as the time between."""
+    shots, others = film("one", scene_seconds=4.0), film("another", scene_seconds=4.0)
+
+    def second(seconds: float) -> bytes:
+        place = min(range(4), key=lambda number: abs(seconds - 120 * (number + 1)))
+        return (shots if place in shared else others)(seconds)
+
+    original = looked_at(shots, AT_CUTS, [], duration=600.0)
+
+    assert score(original, looked_at(second, AT_CUTS, [], duration=600.0)).verdict == verdict
+
+
+def test_a_copy_of_the_whole_does_not_begin_in_the_middle() -> None:
+    """Two shows in one setting were alike when one was moved by minutes, to where another break lay."""
+    shots = film("show", scene_seconds=4.0)
+    original = looked_at(shots, AT_CUTS, [], duration=600.0)
+    moved = looked_at(lambda seconds: shots(seconds + 120), AT_CUTS, [], duration=600.0)
+
+    assert score(original, moved).verdict is None
+
+
+def test_films_of_one_setting_are_no_copies_for_a_few_moments() -> None:
+    """All pictures of both are near each other, and none of what changes is the same."""
+    setting = picture("setting")
+
+    def day(name: str) -> Film:
+        return lambda seconds: changed(setting, 40, name, seconds)
+
+    one = looked_at(day("Monday"), AT_CUTS, EXACT, duration=600.0)
+    other = looked_at(day("Tuesday"), EACH_TWO_SECONDS, EXACT, duration=600.0)
+
+    assert score(one, other).verdict is None
 
 
 def test_a_video_without_content_matches_nothing() -> None:
