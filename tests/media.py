@@ -38,7 +38,7 @@ def make_video(path: Path, *, content: int = 1, seconds: float = 1.0, **more: ob
     """Write a video and return its path; the suffix chooses container and codec.
 
     `more` are fields of `footage.Video`: codec, container, size, rate, audio, rotation, hdr, b_frames,
-    start_seconds, mirrored, bars. As it stands it is 64 by 36, 12 pictures a second and silent.
+    start_seconds, mirrored, bars, keyframe_every. As it stands it is 64 by 36, 12 pictures a second and silent.
     """
     container, codec = _VIDEO[_suffix(path)]
     tiny = Video(content=content, seconds=seconds, container=container, codec=codec, size=(64, 36), rate=12, audio=None)

@@ -65,6 +65,7 @@ class Video:
     start_seconds: float = 0.0
     mirrored: bool = False
     bars: float = 0.0
+    keyframe_every: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,8 @@ def _write_video(container: OutputContainer, video: Video) -> None:
     context = stream.codec_context
     context.thread_count = 1
     context.max_b_frames = video.b_frames
+    if video.keyframe_every:
+        context.gop_size = video.keyframe_every
     if video.hdr:
         context.color_primaries, context.color_trc, context.colorspace = BT2020, PQ, BT2020
     if video.rotation:

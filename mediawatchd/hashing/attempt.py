@@ -13,17 +13,17 @@ from mediawatchd.hashing.fingerprint import pack
 from mediawatchd.model import PROBE, Failed, Outcome, PerceptuallyHashed, Probed, Task
 
 
-def attempt(task: Task, lacks: int) -> Outcome:
+def attempt(task: Task, lacks: int, exact: bool = True) -> Outcome:
     """Find out what is asked for of the task's file, if that is, and stays, the file of the task's stamp. May hang,
     crash or run out of memory.
 
-    `lacks` is PROBE, or of PHASH one or both.
+    `lacks` is PROBE, or of PHASH one or both. `exact`: see `looks_of`.
     """
     try:
         descriptor = open_unchanged(task)
         try:
             try:
-                return _found(descriptor, task, lacks)
+                return _found(descriptor, task, lacks, exact=exact)
             finally:
                 check_unchanged(descriptor, task)  # also after an error: half a file, still being written, has many
         finally:
@@ -36,7 +36,7 @@ def attempt(task: Task, lacks: int) -> Outcome:
         return failure(task, lacks, error)
 
 
-def _found(descriptor: int, task: Task, lacks: int) -> Probed | PerceptuallyHashed:
+def _found(descriptor: int, task: Task, lacks: int, *, exact: bool) -> Probed | PerceptuallyHashed:
     # PyAV is for decode processes only.
     from mediawatchd.hashing.container import open_container  # noqa: PLC0415
 
@@ -48,5 +48,5 @@ def _found(descriptor: int, task: Task, lacks: int) -> Probed | PerceptuallyHash
         # With numpy and the like: a process that only probes needs neither their memory nor their start.
         from mediawatchd.hashing.looks import looks_of  # noqa: PLC0415
 
-        string, found = looks_of(container, lacks)
+        string, found = looks_of(container, lacks, exact=exact)
     return PerceptuallyHashed(task.file_id, task.stamp, lacks, string, None if found is None else pack(found))

@@ -49,9 +49,9 @@ class Work(NamedTuple):
     arguments: tuple[object, ...] = ()
 
 
-def attempt_at(lacks: int) -> Work:
-    """The work of finding out what a file lacks: PROBE, or of PHASH one or both."""
-    return Work(attempt, lacks, (lacks,))
+def attempt_at(lacks: int, *, exact: bool = True) -> Work:
+    """The work of finding out what a file lacks, see `attempt`."""
+    return Work(attempt, lacks, (lacks, exact))
 
 
 PROBING = attempt_at(PROBE)

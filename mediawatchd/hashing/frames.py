@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import av
@@ -30,6 +31,7 @@ _NEAR_SECONDS = 30  # not worth a seek where the index says nothing: it is as li
 _GUESSED = frozenset(("mpegts", "mpeg"))
 _SKIPPING = frozenset(("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "vp8", "wmv3"))
 """Decoders that heed from frame to frame what may be skipped; dav1d does so once and for all, when it is opened."""
+_EARLIER_SECONDS = (2, 12)  # broadcasts have a keyframe each second or two, encoders at least each ten
 _PACKETS_TO_KEYFRAME = 1500  # a minute of film
 _LONGEST_SECONDS = 24 * 3600  # a longer duration is more often a broken header than a recording
 
@@ -66,7 +68,7 @@ class Frames:
         self._packets: Iterator[Packet[VideoStream]] | None = None
         self._decoded: Iterator[VideoFrame] = iter(())
         self._fed: int | None = None  # the time of the last packet that the decoder was given, in ticks
-        self._forward = False
+        self._forward = self._sure = False
         self.is_guessed = container.format.name in _GUESSED
         """Whether seeks go to any place about the time, be there a keyframe before it or not."""
         self._may_skip = self._context.name in _SKIPPING
@@ -93,16 +95,19 @@ class Frames:
         rate = self._stream.average_rate or self._stream.guessed_rate or 30
         return seconds * float(rate) * _area(self._stream)
 
-    def at(self, times: Sequence[float], *, forward: bool = False) -> Iterator[tuple[float, VideoFrame]]:
+    def at(
+        self, times: Sequence[float], *, forward: bool = False, sure: bool = False
+    ) -> Iterator[tuple[float, VideoFrame]]:
         """For each of the `times`, which ascend and are seconds since the start, the first frame that is not before
         it. Times without one are left out.
 
         With `forward` all are found on one way from the start. Without it FFmpeg is asked for the place of each, and
-        where it guesses that may be after the last keyframe: then the frame is the next keyframe.
+        where it guesses that may be after the last keyframe: then the frame is the next keyframe, unless `sure` has
+        an earlier one looked for.
         """
         frame: VideoFrame | None = None
         self._forget_position()
-        self._forward = forward
+        self._forward, self._sure = forward, sure
         if forward:
             self._seek(self._start)
             self._fed = math.floor(self._start / self._tick)
@@ -115,6 +120,10 @@ class Frames:
             if frame is not None:
                 yield seconds, frame
 
+    def seconds_of(self, of: VideoFrame | Packet[VideoStream]) -> float:
+        """When it is shown, in seconds since the start."""
+        return max(0.0, float(_time(of) * self._tick - self._start))
+
     def keyframes(self, times: Sequence[float]) -> list[tuple[float, Packet[VideoStream]]]:
         """The keyframes nearest before the `times`, undecoded and each once, with their own times in seconds."""
         found: dict[int, Packet[VideoStream]] = {}
@@ -122,7 +131,7 @@ class Frames:
             packet = self._keyframe(self._start + Fraction(seconds))
             if packet is not None:
                 found[_time(packet)] = packet
-        return [(max(0.0, float(tick * self._tick - self._start)), found[tick]) for tick in sorted(found)]
+        return [(self.seconds_of(found[tick]), found[tick]) for tick in sorted(found)]
 
     def decode_alone(self, packet: Packet[VideoStream]) -> VideoFrame | None:
         """The frame of a keyframe's packet; None when it is damaged."""
@@ -136,7 +145,10 @@ class Frames:
 
     def _first_from(self, tick: int, wanted: Fraction) -> VideoFrame | None:
         if not self._is_ahead(tick):
-            self._seek(wanted)
+            if self._sure and self.is_guessed:
+                self._seek_keyframe(tick, wanted)
+            else:
+                self._seek(wanted)
         margin = math.ceil(_FULL_SECONDS / self._tick)
         while True:
             for frame in self._decoded:
@@ -187,6 +199,14 @@ class Frames:
             return  # it cannot seek: what is wanted is still ahead, as the times ascend
         self._decoded = iter(())
         self._packets, self._fed = self._container.demux(self._stream), None
+
+    def _seek_keyframe(self, tick: int, wanted: Fraction) -> None:
+        for seconds in _EARLIER_SECONDS:
+            packet = self._keyframe(wanted - seconds)
+            if packet is not None and self._packets is not None:
+                self._packets = chain((packet,), self._packets)
+                if _time(packet) <= tick:
+                    return
 
     def _forget_position(self) -> None:
         self._packets, self._fed, self._decoded = None, None, iter(())

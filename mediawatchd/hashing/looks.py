@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from mediawatchd.hashing.fingerprint import Fingerprint
 
 
-def looks_of(container: InputContainer, lacks: int) -> tuple[str | None, Fingerprint | None]:
+def looks_of(container: InputContainer, lacks: int, *, exact: bool) -> tuple[str | None, Fingerprint | None]:
     """The `video_phash` and the fingerprint of an open file, each if `lacks` has it; None for what the file does not
-    have.
+    have. With `exact` the fingerprint of a long video has a few exact frames beside its keyframes.
 
     Raises av.FFmpegError and MemoryError.
     """
@@ -31,12 +31,13 @@ def looks_of(container: InputContainer, lacks: int) -> tuple[str | None, Fingerp
     length = frames.length_seconds() if lacks & FINGERPRINT else None
     samples = sampler.keyframes(frames, length) if length else []
     for_string = phash_times(frames.duration_seconds()) if lacks & PERCEPTUAL_HASH else []
-    for_samples = exact_times(length) if length and not samples else []
-    if for_samples and for_string and frames.is_guessed:
-        samples = [sampler.sample(*found) for found in frames.at(for_samples, forward=True)]
+    for_samples = exact_times(length, few=bool(samples)) if length and (exact or not samples) else []
+    if frames.is_guessed:  # the string has what the ffmpeg command meets there, samples what is shown at that moment
+        found = frames.at(for_samples, forward=not samples, sure=True)
+        samples += [sampler.sample(frames.seconds_of(frame), frame) for _, frame in found]
         for_samples = []
     hashes = []
-    for time, frame in frames.at(sorted({*for_string, *for_samples}), forward=not for_string):
+    for time, frame in frames.at(sorted({*for_string, *for_samples}), forward=not (for_string or samples)):
         if time in for_string:
             hashes.append(frame_hash(frame))
         if time in for_samples:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class Decoders:
     """Thread `decode` takes; `deliver` is called by the pool's thread. `queues`, by kind of work, share a condition
-    and bound what is under way; each goes before those behind it.
+    and bound what is under way; each goes before those behind it. `exact`: see `looks_of`.
     """
 
     def __init__(
@@ -29,8 +29,10 @@ class Decoders:
         pool: Callable[[Callable[[Outcome], None]], DecodePool],
         deliver: Callable[[int, Sequence[Outcome]], None],
         heart: Heartbeat,
+        exact: bool = True,
     ) -> None:
         self._queues = queues
+        self._exact = exact
         self._kinds = {id(queue): kind for kind, queue in queues.items()}
         self._pool = pool(self._delivered)
         self._deliver = deliver
@@ -87,7 +89,7 @@ class Decoders:
                 queue.done(task.filesystem_id)
                 queue.release([task.file_id])
             else:
-                self._pool.submit(task, attempt_at(task.lacks & kind))
+                self._pool.submit(task, attempt_at(task.lacks & kind, exact=self._exact))
 
     def _delivered(self, outcome: Outcome) -> None:
         with self._lock:

@@ -76,7 +76,11 @@ class Workers:
 
         self.hashers = Hashers(queue=hashing, deliver=partial(deliver, QUICK_HASH), hearts=self._hearts[:-2])
         self.decoders = Decoders(
-            queues={PROBE: probing, PHASH: phashing}, pool=pool, deliver=deliver, heart=self._hearts[-2]
+            queues={PROBE: probing, PHASH: phashing},
+            pool=pool,
+            deliver=deliver,
+            heart=self._hearts[-2],
+            exact=settings.video_phash,
         )
         self._feeder = Feeder(
             database=database,

@@ -14,6 +14,7 @@ from mediawatchd.hashing import descriptor, sampling
 from mediawatchd.hashing.attempt import attempt
 from mediawatchd.hashing.descriptor import stamp_of
 from mediawatchd.hashing.fingerprint import HASH_BYTES, MIRROR, Fingerprint, unpack
+from mediawatchd.hashing.frames import Frames
 from mediawatchd.hashing.video import video_phash
 from mediawatchd.model import (
     FINGERPRINT,
@@ -26,10 +27,14 @@ from mediawatchd.model import (
     Problem,
     Task,
 )
+from mediawatchd.similarity.score import score
 from tests.media import make_audio, make_video
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from av.video.frame import VideoFrame
 
 
 def task_of(path: bytes) -> Task:
@@ -38,14 +43,16 @@ def task_of(path: bytes) -> Task:
     return Task(7, path, stamp, "video", PERCEPTUAL_HASH | FINGERPRINT, 1, 1, 0)
 
 
-def hashed(path: bytes, *, video_phash: bool = False, fingerprint: bool = True) -> PerceptuallyHashed:
-    outcome = attempt(task_of(path), PERCEPTUAL_HASH * video_phash | FINGERPRINT * fingerprint)
+def hashed(
+    path: bytes, *, video_phash: bool = False, fingerprint: bool = True, exact: bool = True
+) -> PerceptuallyHashed:
+    outcome = attempt(task_of(path), PERCEPTUAL_HASH * video_phash | FINGERPRINT * fingerprint, exact)
     assert isinstance(outcome, PerceptuallyHashed), outcome
     return outcome
 
 
-def fingerprint_of(path: bytes) -> Fingerprint:
-    blob = hashed(path).fingerprint
+def fingerprint_of(path: bytes, *, exact: bool = True) -> Fingerprint:
+    blob = hashed(path, exact=exact).fingerprint
     assert blob is not None
     return unpack(blob)
 
@@ -77,8 +84,8 @@ def test_both_hashes_from_one_opening(original: bytes) -> None:
 def test_the_fingerprint(original: bytes) -> None:
     found = fingerprint_of(original)
     assert found.duration == pytest.approx(8, abs=0.01)
-    assert found.times == pytest.approx([8 * (number + 0.5) / 16 for number in range(16)])
-    assert len({found.plain[at : at + 32] for at in range(0, 512, 32)}) >= 12
+    assert found.times == pytest.approx([8 * number / 20 for number in range(1, 20)])
+    assert len({found.plain[at : at + 32] for at in range(0, 608, 32)}) >= 12
 
 
 @pytest.mark.parametrize(
@@ -107,18 +114,58 @@ def test_others_are_far(tmp_path: Path, original: bytes) -> None:
     assert apart(fingerprint_of(original), fingerprint_of(other)) > 75
 
 
-def test_long_films_are_known_by_their_keyframes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_video(tmp_path / "a.mkv", seconds=20, size=(128, 72))  # MPEG-4 with a keyframe a second
-    exact = fingerprint_of(path)
+@pytest.fixture
+def long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is hashed is taken for a long film."""
     monkeypatch.setattr(sampling, "CHEAP_PIXELS", 0)
-    found = fingerprint_of(path)
+
+
+@pytest.mark.usefixtures("long")
+def test_long_films_are_known_by_their_keyframes(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mkv", seconds=20, size=(128, 72))  # MPEG-4 with a keyframe a second
+    found = fingerprint_of(path, exact=False)
     assert len(found.times) >= 12
     assert [round(time, 2) for time in found.times] == [int(time) for time in found.times]
-    assert apart(exact, found) > 0
     copy = make_video(tmp_path / "c.mkv", seconds=20, size=(96, 54))
-    assert apart(fingerprint_of(copy), found) < 60
-    few = make_video(tmp_path / "b.mkv", seconds=8)
-    assert len(fingerprint_of(few).times) == 16
+    assert apart(fingerprint_of(copy, exact=False), found) < 60
+
+
+@pytest.mark.usefixtures("long")
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_long_films_whose_keyframes_lie_elsewhere_are_known_by_exact_frames(tmp_path: Path, name: str) -> None:
+    often = make_video(tmp_path / "often.mkv", seconds=40, size=(128, 72), codec="libx264", keyframe_every=17)
+    seldom = make_video(tmp_path / name, seconds=40, size=(96, 54), codec="libx264", keyframe_every=40)
+    fingerprints = [fingerprint_of(path) for path in (often, seldom)]
+    for found in fingerprints:
+        assert len(found.times) > 7
+        for number in range(4, 17, 2):
+            assert any(abs(time - found.duration * number / 20) < 0.1 for time in found.times)
+    match = score(*fingerprints)
+    assert match.verdict == "duplicate"
+    assert match.matched_frames >= 7
+    assert score(*(fingerprint_of(path, exact=False) for path in (often, seldom))).verdict is None
+
+
+@pytest.mark.usefixtures("long")
+def test_the_exact_frames_are_those_of_the_string(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a film would be decoded twice as often on the way to them."""
+    path = make_video(tmp_path / "a.mkv", seconds=30, size=(128, 72), codec="libx264", keyframe_every=40)
+    times: list[float] = []
+    at = Frames.at
+
+    def asked(frames: Frames, wanted: list[float], **how: bool) -> Iterator[tuple[float, VideoFrame]]:
+        times.extend(wanted)
+        return at(frames, wanted, **how)
+
+    monkeypatch.setattr(Frames, "at", asked)
+    hashed(path, video_phash=True)
+    assert len({round(time, 1) for time in times}) == 7
+
+
+@pytest.mark.usefixtures("long")
+def test_few_keyframes_are_not_enough_alone(tmp_path: Path) -> None:
+    few = make_video(tmp_path / "b.mkv", seconds=6, size=(128, 72))
+    assert len(fingerprint_of(few, exact=False).times) == 19
 
 
 def test_black_has_no_content(tmp_path: Path) -> None:

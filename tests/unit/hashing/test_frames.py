@@ -93,6 +93,18 @@ def test_exact_frames_are_those_of_a_whole_decode(video: bytes) -> None:
             assert found == [(time, picture_at(video, time)) for time in TIMES]
 
 
+@pytest.mark.parametrize("keyframe_every", [10, 45, 140])
+def test_the_frame_at_a_moment_is_found_where_ffmpeg_guesses_the_place(tmp_path: Path, keyframe_every: int) -> None:
+    """It was the next keyframe, seconds later."""
+    video = make_video(tmp_path / "a.ts", seconds=18, codec="libx264", keyframe_every=keyframe_every, b_frames=2)
+    times = [3.1, 5.0, 8.7, 8.8, 15.9]
+    with av.open(video.decode()) as container:
+        frames = frames_of(container)
+        found = [(time, frames.seconds_of(frame), small(frame)) for time, frame in frames.at(times, sure=True)]
+    assert [picture for _, _, picture in found] == [picture_at(video, time) for time in times]
+    assert all(0 <= seconds - time + 0.000_1 < 1 / 12 for time, seconds, _ in found)
+
+
 def test_times_behind_the_end_are_left_out(tmp_path: Path) -> None:
     with av.open(write(tmp_path / "a.mp4").decode()) as container:
         assert [time for time, _ in frames_of(container).at([1.0, 6.0, 7.0])] == [1.0]

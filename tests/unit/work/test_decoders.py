@@ -133,7 +133,7 @@ def test_the_work_is_what_the_task_lacks() -> None:
         wait_until(lambda: bench.pool.works, within=WITHIN)
         bench.queue.offer([task(2)])
         wait_until(lambda: len(bench.pool.works) == 2, within=WITHIN)
-    assert bench.pool.works == [Work(attempt, FINGERPRINT, (FINGERPRINT,)), PROBING]
+    assert bench.pool.works == [Work(attempt, FINGERPRINT, (FINGERPRINT, True)), PROBING]
 
 
 def test_what_is_withdrawn_is_killed_or_dropped_and_may_be_offered_again() -> None:
