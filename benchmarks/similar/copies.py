@@ -69,6 +69,7 @@ def frames_in_turn(parts: Sequence[tuple[Path, float, float]], filters: str) -> 
     count = 0
     for path, start, end in parts:
         with av.open(str(path)) as reading:
+            reading.seek(int(start * 1e6))
             for frame in _filtered(reading, f"fps={_RATE} trim=start={start}:end={end} {filters}"):
                 frame.pts, frame.time_base = count, Fraction(1, _RATE)
                 count += 1

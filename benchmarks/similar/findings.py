@@ -7,7 +7,7 @@ import random
 import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.similar.hashing import CLIP, in_processes, tell
+from benchmarks.similar.hashing import CLIP, FILM, in_processes, tell
 from mediawatchd.hashing.fingerprint import unpack
 from mediawatchd.similarity.score import Match, score
 from mediawatchd.similarity.search import Index
@@ -109,15 +109,16 @@ def _scores(blobs: Sequence[tuple[bytes, bytes]]) -> list[Match]:
 
 
 def found_table(copies: Sequence[Pair]) -> Iterator[str]:
-    """A row for each edit of the clips, then one for each kind of lookalike: how many copies are found, as what, and
-    how far they are from the original in bits.
+    """A row for each edit of the clips and of the films, then one for each kind of lookalike: how many copies are
+    found, as what, and how far they are from the original in bits.
     """
     yield f"{'':42}{'copies':>7}{'dupl.':>7}{'prob.':>7}{'part':>6}{'missed':>8}{'recall':>9}{'median':>8}{'worst':>7}"
-    for title, clips in (("copies of the clips", True), ("copies of lookalikes", False)):
+    for title, own in (("copies of the clips", CLIP), ("copies of long films", FILM), ("copies of lookalikes", None)):
         groups: dict[str, list[Pair]] = {}
         for pair in copies:
-            if (pair.a.source.kind == CLIP) == clips:
-                groups.setdefault((pair.b.edit if clips else pair.a.source.kind) or "", []).append(pair)
+            kind = pair.a.source.kind
+            if kind == own or (own is None and kind not in {CLIP, FILM}):
+                groups.setdefault((pair.b.edit if own else kind) or "", []).append(pair)
         if not groups:
             continue
         for name, pairs in groups.items():
@@ -139,9 +140,9 @@ def found_table(copies: Sequence[Pair]) -> Iterator[str]:
         yield f"{'    mean of the rows':42}{'':35}{statistics.mean(map(_recall, groups.values())):9.1%}"
 
 
-def recall(copies: Sequence[Pair]) -> float:
-    """Of the copies of clips, the share that is found."""
-    return _recall([pair for pair in copies if pair.a.source.kind == CLIP])
+def recall(copies: Sequence[Pair], kind: str) -> float:
+    """Of the copies of that kind, clips or films, the share that is found."""
+    return _recall([pair for pair in copies if pair.a.source.kind == kind])
 
 
 def false_among_clips(others: Sequence[Pair]) -> list[Pair]:
@@ -170,7 +171,7 @@ def false_table(findings: Findings) -> Iterator[str]:
 
 
 def _recall(pairs: Sequence[Pair]) -> float:
-    return 1 - _missed(pairs) / len(pairs)
+    return 1 - _missed(pairs) / max(1, len(pairs))
 
 
 def _missed(pairs: Sequence[Pair]) -> int:

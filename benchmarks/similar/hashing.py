@@ -11,8 +11,10 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from unittest import mock
 
 from benchmarks.similar.copies import make
+from mediawatchd.hashing import sampling
 from mediawatchd.hashing.attempt import attempt
 from mediawatchd.hashing.descriptor import stamp_of
 from mediawatchd.model import FINGERPRINT, PERCEPTUAL_HASH, PerceptuallyHashed, Task
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
-CLIP = "clip"
-"""The kind of what is no lookalike."""
+CLIP, FILM = "clip", "film"
+"""The kinds of what is no lookalike."""
 PUBLISHED = "published elsewhere"
 """The edit of what others made of the same content."""
 _TELL_SECONDS = 30.0
@@ -91,12 +93,12 @@ def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def outcome_of(path: Path, video_phash: bool, fingerprint: bool) -> PerceptuallyHashed:
+def outcome_of(path: Path, video_phash: bool, fingerprint: bool, *, exact: bool = True) -> PerceptuallyHashed:
     """What the daemon's decode process finds."""
     stamp = stamp_of(os.lstat(path))
     assert stamp is not None
     lacks = PERCEPTUAL_HASH * video_phash | FINGERPRINT * fingerprint
-    outcome = attempt(Task(1, os.fsencode(path), stamp, "video", lacks, 1, 1, 0), lacks)
+    outcome = attempt(Task(1, os.fsencode(path), stamp, "video", lacks, 1, 1, 0), lacks, exact)
     if not isinstance(outcome, PerceptuallyHashed):
         raise SystemExit(f"{path}: {outcome}")
     return outcome
@@ -127,7 +129,10 @@ def _videos(work: Work, folder: Path) -> Iterator[Video]:
 
 
 def _hashed(source: Source, edit: str | None, path: Path) -> Video:
-    blob = outcome_of(path, False, True).fingerprint
+    # What is called long is small here, so that it is encoded in seconds.
+    cheap = 0 if source.kind == FILM else sampling.CHEAP_PIXELS
+    with mock.patch.object(sampling, "CHEAP_PIXELS", cheap):
+        blob = outcome_of(path, False, True).fingerprint
     if blob is None:
         raise SystemExit(f"{path}: no fingerprint")
     return Video(source._replace(file=path), edit, blob)

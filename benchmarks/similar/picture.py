@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.similar.hashing import CLIP
+from benchmarks.similar.hashing import CLIP, FILM
 from mediawatchd.similarity.score import DUPLICATE_BITS, PROBABLE_BITS
 
 if TYPE_CHECKING:
@@ -34,7 +34,13 @@ def draw(findings: Findings, path: Path) -> None:
     """Write a PNG: for each sort of pairs a histogram of their distances, scaled to its own highest bar."""
     panels = (
         _Panel("copies of the clips", [p for p in findings.copies if p.a.source.kind == CLIP], "#1e8449", "#e74c3c"),
-        _Panel("copies of lookalikes", [p for p in findings.copies if p.a.source.kind != CLIP], "#1e8449", "#e74c3c"),
+        _Panel("copies of long films", [p for p in findings.copies if p.a.source.kind == FILM], "#1e8449", "#e74c3c"),
+        _Panel(
+            "copies of lookalikes",
+            [p for p in findings.copies if p.a.source.kind not in {CLIP, FILM}],
+            "#1e8449",
+            "#e74c3c",
+        ),
         _Panel("lookalikes: no copies", [p for p in findings.others if p.lookalikes], "#e74c3c", "#aab7c4"),
         _Panel("strangers", [p for p in findings.others if not p.lookalikes], "#e74c3c", "#aab7c4"),
     )

@@ -5,20 +5,25 @@ A small form of `make bench-similar`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.similar import findings, lookalikes
+from benchmarks.similar import films, findings, lookalikes
 from benchmarks.similar.edits import EDITS
-from benchmarks.similar.hashing import CLIP, Source, Work, hash_all
+from benchmarks.similar.hashing import CLIP, FILM, Source, Work, hash_all
 from tests.media import make_video
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchmarks.similar.findings import Findings
 
 SEVERE = {"h265 at low bitrate", "letterbox", "5 % cropped", "logo", "mirrored, letterbox, darker", "5 % faster",
           "several at once", "middle half"}  # fmt: skip
+ELSEWHERE = {"a keyframe each 2 s", "a keyframe each 5 s", "h265, a keyframe each 10 s", "broadcast",
+             "begins 7 s later, keyframes at cuts"}  # fmt: skip
 KINDS = ("talking head", "static camera", "title cards", "dark film", "blackboard")
 
 
@@ -49,6 +54,24 @@ def test_every_edited_copy_is_found(found: Findings) -> None:
     copies = [pair for pair in found.copies if pair.a.source.kind == CLIP]
     assert len(copies) == 2 * len(SEVERE)
     assert [pair.b.name for pair in copies if not pair.alike] == []
+
+
+def test_long_films_are_found_whatever_encoder_made_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were known by keyframes alone, and four of 56 copies that other encoders had made were found."""
+    monkeypatch.setattr(films, "SECONDS", 100)
+    clips = []
+    for number in range(3):
+        clips.append(tmp_path / f"clip {number}.mp4")
+        make_video(clips[-1], content=20 + number, seconds=40.0, size=(256, 144))
+    edits = [edit for edit in films.EDITS if edit.name in ELSEWHERE]
+    works = [
+        Work(Source(FILM, f"film {number}", frozenset(), partial(films.make, clips, number)), True, copies)
+        for number, copies in enumerate([edits, []])
+    ]
+    found = findings.compare(hash_all(works, tmp_path, processes=1), processes=1)
+    assert len(found.copies) == len(ELSEWHERE)
+    assert [pair.b.name for pair in found.copies if not pair.alike] == []
+    assert [(pair.a.name, pair.b.name) for pair in found.others if pair.alike] == []
 
 
 def test_nothing_is_taken_for_a_copy_of_what_it_only_looks_like(found: Findings) -> None:
