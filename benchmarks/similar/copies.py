@@ -10,6 +10,8 @@ import av
 from av.filter import Graph
 from av.video.stream import VideoStream
 
+from mediawatchd.cli.footage import priority_kept
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
@@ -49,7 +51,7 @@ def join(parts: Sequence[tuple[Path, float, float]], joined: Path, filters: str 
 
 def encode(path: Path, frames: Iterable[VideoFrame], rate: Fraction, codec: str, options: str) -> None:
     """Frames with times of their own, all of the size of the first."""
-    with av.open(str(path), "w") as writing:
+    with priority_kept(), av.open(str(path), "w") as writing:
         output = writing.add_stream(codec, rate=rate, options=dict(option.split("=", 1) for option in options.split()))
         assert isinstance(output, VideoStream)
         output.codec_context.time_base = Fraction(1, _TICKS)

@@ -8,6 +8,8 @@ give the same bytes. Runs in whatever thread calls it and keeps no state.
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType
@@ -84,13 +86,28 @@ def write(file: BinaryIO, media: Video | Audio) -> None:
 
     An encoder that refuses what is asked of it raises `av.FFmpegError`.
     """
-    with av.open(file, "w", format=media.container, container_options={"fflags": "+bitexact"}) as container:
+    with (
+        priority_kept(),
+        av.open(file, "w", format=media.container, container_options={"fflags": "+bitexact"}) as container,
+    ):
         if isinstance(media, Video):
             _write_video(container, media)
         else:
             container.metadata.update(media.tags)
             stream = _sound_stream(container, media.codec)
             container.mux(_sound(stream, media.content, 0.0, media.seconds))
+
+
+@contextmanager
+def priority_kept() -> Iterator[None]:
+    """Around whatever may encode AV1: for root, SVT-AV1 makes the calling thread a real-time one and leaves it so, and
+    all that it starts afterwards; nobody else on the machine has a turn then.
+    """
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
 
 
 def _write_video(container: OutputContainer, video: Video) -> None:

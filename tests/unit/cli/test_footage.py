@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import av
 import numpy as np
@@ -80,6 +81,12 @@ def test_hdr_is_ten_bits_and_says_so() -> None:
         context = container.streams.video[0].codec_context
         assert context.pix_fmt == "yuv420p10le"
         assert (context.color_primaries, context.color_trc) == (BT2020, PQ)
+
+
+def test_an_av1_encoder_left_its_caller_with_real_time_priority() -> None:
+    """For root only; what made the demo library, tests and benchmarks went before everybody else from then on."""
+    encoded(Video(content=1, codec="libsvtav1", container="matroska", **SMALL))
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 def test_b_frames_come_out_of_order() -> None:
