@@ -61,18 +61,20 @@ def fit(times: Seconds, others: Seconds, matches: NDArray[np.bool_], tolerance: 
 
 def same_moment(times: Seconds, others: Seconds, timeline: Timeline, tolerance: float) -> NDArray[np.bool_]:
     """Which frames i and j of the two are the same moment by the timeline, within `tolerance` seconds."""
-    moved = timeline.speed * times + timeline.offset_seconds
-    near: NDArray[np.bool_] = np.abs(others - moved[:, None]) <= tolerance
+    near: NDArray[np.bool_] = _away(times, others, timeline) <= tolerance
     return near
 
 
 def met(times: Seconds, others: Seconds, timeline: Timeline, tolerance: float) -> NDArray[np.bool_]:
     """The same, but a frame meets one at most: the two that are nearest to each other."""
-    away = np.abs(others - (timeline.speed * times + timeline.offset_seconds)[:, None])
-    pairs: NDArray[np.bool_] = (
-        (away <= tolerance) & (away == away.min(axis=1, keepdims=True)) & (away == away.min(axis=0))
-    )
-    return pairs
+    away = _away(times, others, timeline)
+    nearest = (away == away.min(axis=1, keepdims=True)) & (away == away.min(axis=0))
+    near: NDArray[np.bool_] = nearest & (away <= tolerance)
+    return near
+
+
+def _away(times: Seconds, others: Seconds, timeline: Timeline) -> Seconds:
+    return np.abs(others - (timeline.speed * times + timeline.offset_seconds)[:, None])
 
 
 def _lines(times: Seconds, others: Seconds) -> tuple[Seconds, Seconds]:
