@@ -56,7 +56,7 @@ class _Part(Protocol):
 class _MadeUp:
     """Takes the place of the decode pool: every file is the same film."""
 
-    def __init__(self, deliver: Callable[[Outcome], None]) -> None:
+    def __init__(self, deliver: Callable[[Outcome, bool], None]) -> None:
         self._deliver = deliver
 
     def start(self) -> None:
@@ -65,8 +65,8 @@ class _MadeUp:
     def stop(self, timeout_seconds: float) -> bool:
         return timeout_seconds >= 0
 
-    def submit(self, task: Task) -> None:
-        self._deliver(Probed(task.file_id, task.stamp, _PROBE))
+    def submit(self, task: Task, *_work: object) -> None:
+        self._deliver(Probed(task.file_id, task.stamp, _PROBE), True)
 
 
 class Scan:
@@ -153,7 +153,7 @@ class Scan:
 
     def _committed(self, committed: Committed) -> None:
         for queue in self._queues.values():
-            queue.release(committed.released)
+            queue.release(outcome.file_id for outcome in committed.outcomes)
         self._feeder.wake()
         self._roots.look(committed.looks)
 

@@ -15,6 +15,7 @@ away        a disk below a root that is not mounted there now, while files on it
 offered     pending, due, and on a disk that is there: the workers may have it
 task        one file in the hands of the work queue
 outcome     what a worker found, with the file id and the stamp it read under
+told        of a probe: it was made, and the same attempt goes on with the hashes
 problem     why a file could not be read or understood; a value, never an exception across threads
 missing     a row whose file is gone from a disk that is there
 held        absent, but too many at once to believe; waits for a person or for the files' return
@@ -52,6 +53,11 @@ PERCEPTUAL_HASH = 4
 FINGERPRINT = 8
 PHASH = PERCEPTUAL_HASH | FINGERPRINT
 """What a phash job gives a video, in one opening; nothing else is computed only for who asks for it."""
+
+
+def first_of(lacks: int) -> int:
+    """What an attempt at so much begins with, and has failed at if it ends before more is told: the probe, or all."""
+    return lacks & PROBE or lacks
 
 
 class Away(NamedTuple):

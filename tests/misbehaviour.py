@@ -12,9 +12,23 @@ import os
 import resource
 import signal
 import time
+from dataclasses import replace
 from typing import NoReturn
 
-from mediawatchd.model import PROBE, Changed, Failed, Outcome, Problem, Task
+from mediawatchd.hashing.telling import tell
+from mediawatchd.model import (
+    PHASH,
+    PROBE,
+    AudioStream,
+    Changed,
+    Failed,
+    Outcome,
+    PerceptuallyHashed,
+    Probe,
+    Probed,
+    Problem,
+    Task,
+)
 
 LIMITS = (
     resource.RLIMIT_CORE,
@@ -23,6 +37,8 @@ LIMITS = (
     resource.RLIMIT_NOFILE,
     resource.RLIMIT_DATA,
 )
+NOTHING = Probe(None, None, None, None, None, None)
+LONGEST = replace(NOTHING, audio=AudioStream("aac", 2, 48_000, *(["\U0001f600" * 500] * 4)))
 
 
 def attempts(path: bytes) -> list[int]:
@@ -56,6 +72,26 @@ def hang(task: Task) -> NoReturn:
     _begin(task)
     while True:
         ctypes.PyDLL(None).pause()
+
+
+def tell_and_die(task: Task, before: int = 0) -> NoReturn:
+    """Die when the probe is told; in the first attempts, so many, before that."""
+    if _begin(task) > before and task.lacks & PROBE:
+        tell(Probed(task.file_id, task.stamp, NOTHING))
+    os.kill(os.getpid(), signal.SIGSEGV)
+    time.sleep(60)
+
+
+def tell_and_hang(task: Task, seconds: float = 0) -> NoReturn:
+    """Hang when the probe is told, which may be as long as probes get, and may take so long."""
+    time.sleep(seconds)
+    tell(Probed(task.file_id, task.stamp, LONGEST))
+    hang(task)
+
+
+def tell_and_hash(task: Task) -> Outcome:
+    tell(Probed(task.file_id, task.stamp, NOTHING))
+    return PerceptuallyHashed(task.file_id, task.stamp, PHASH, "hash", None)
 
 
 def eat_memory(task: Task) -> Outcome:

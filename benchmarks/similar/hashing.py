@@ -98,7 +98,7 @@ def outcome_of(path: Path, video_phash: bool, fingerprint: bool, *, exact: bool 
     stamp = stamp_of(os.lstat(path))
     assert stamp is not None
     lacks = PERCEPTUAL_HASH * video_phash | FINGERPRINT * fingerprint
-    outcome = attempt(Task(1, os.fsencode(path), stamp, "video", lacks, 1, 1, 0), lacks, exact)
+    outcome = attempt(Task(1, os.fsencode(path), stamp, "video", lacks, 1, 1, 0), exact)
     if not isinstance(outcome, PerceptuallyHashed):
         raise SystemExit(f"{path}: {outcome}")
     return outcome

@@ -21,6 +21,8 @@ _LACKING = {
     PROBE: "f.lacks & 3 = 2 AND f.missing_since IS NULL AND NOT f.hidden AND NOT f.held",
     PHASH: "f.wanted <> 0 AND f.lacks & 3 = 0 AND f.missing_since IS NULL AND NOT f.hidden AND NOT f.held",
 }
+# What a task lacks: of the perceptual hashes what is wanted. A probe may be had together with these.
+_LACKS = {QUICK_HASH: "f.lacks & 1", PROBE: "f.lacks & 2 | f.wanted", PHASH: "f.wanted"}
 _INDEX = {QUICK_HASH: "media_files_unhashed", PROBE: "media_files_unprobed", PHASH: "media_files_wanted"}
 PRIORITIES = (LIVE, WALKED, ASKED)
 
@@ -58,7 +60,7 @@ def due(
     """The next rows of a priority that lack `kind` and are due, and where the last of them stands in the queue."""
     rows = connection.execute(
         "SELECT f.id, CAST(d.path || f.name AS BLOB), f.size, f.mtime_ns, f.ctime_ns, f.inode, f.links, "
-        f"f.media_type, {'f.wanted' if kind == PHASH else 'f.lacks'}, d.root_id, d.filesystem_id, f.due_ns "
+        f"f.media_type, {_LACKS[kind]}, d.root_id, d.filesystem_id, f.due_ns "
         f"FROM media_files AS f INDEXED BY {_INDEX[kind]} JOIN directories AS d ON d.id = f.directory_id "
         f"WHERE {_LACKING[kind]} AND f.priority = ? AND f.due_ns <= ? AND (f.due_ns, f.id) > (?, ?) "
         f"AND {within_reach(wanted.online, wanted.away)} "

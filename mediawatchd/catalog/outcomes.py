@@ -52,7 +52,7 @@ def apply(tx: Transaction, outcomes: Sequence[Outcome]) -> None:
     """Take the outcomes in order."""
     for _, alike in groupby(outcomes, type):
         group = list(alike)
-        tx.released += [outcome.file_id for outcome in group]
+        tx.outcomes += group
         done = _plainly_hashed(tx, [outcome for outcome in group if isinstance(outcome, Hashed)])
         for outcome in group:
             if outcome.file_id not in done:

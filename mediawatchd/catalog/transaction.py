@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mediawatchd.catalog.directories import Directories, DirectoryRow
     from mediawatchd.catalog.totals import Totals
-    from mediawatchd.model import Away, MediaType
+    from mediawatchd.model import Away, MediaType, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Transaction:
     events: list[Event] = field(default_factory=list)
     kept_events: list[Event] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
-    released: list[int] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     went: list[tuple[int, int]] = field(default_factory=list)
     holding: list[tuple[bytes, bool]] = field(default_factory=list)
     results: dict[str, int] = field(default_factory=dict)

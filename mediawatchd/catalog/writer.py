@@ -65,11 +65,12 @@ RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class Committed(NamedTuple):
-    """What a committed batch means for others; handed over on the writer thread."""
+    """What a committed batch means for others; handed over on the writer thread. `outcomes`: those that were taken,
+    whatever became of them."""
 
     events: Sequence[Event]
     looks: Sequence[Look]
-    released: Sequence[int]
+    outcomes: Sequence[Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +284,7 @@ class Writer:
         # It is committed: what fails from here on is no reason to apply the batch again, and ends the thread.
         self._seq = tx.seq
         self._observing.committed(tx)
-        self._committed(Committed(tx.events, tx.looks, tx.released))
+        self._committed(Committed(tx.events, tx.looks, tx.outcomes))
         for message in batch:
             if isinstance(message, _Call) and message.is_begun:
                 message.future.set_result(message.result)
@@ -367,7 +368,7 @@ class Writer:
         with self._lock:
             self._dropped += 1
         if isinstance(message, _Outcomes):
-            self._committed(Committed((), (), [outcome.file_id for outcome in message.outcomes]))
+            self._committed(Committed((), (), message.outcomes))
 
     def _count(self, tx: Transaction, seconds: float) -> None:
         self._writes.add([seconds])

@@ -352,7 +352,7 @@ class Daemon:
 
     def _committed(self, committed: Committed) -> None:
         """On the writer's thread, after each batch; nothing here may block."""
-        self.workers.release(committed.released)
+        self.workers.release(committed.outcomes)
         self.workers.wake()
         self.roots.look(committed.looks)
         self.jobs.committed()

@@ -17,7 +17,10 @@ import resource
 import signal
 from typing import TYPE_CHECKING
 
+from mediawatchd.hashing.telling import tell_through
+
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from mediawatchd.model import Outcome, Task
@@ -31,8 +34,9 @@ _FIRST_TO_BE_KILLED = "800"
 _OPEN_FILES = 64  # a dozen are open while a file is read
 
 
-def confine(parent: int, memory_bytes: int) -> None:
-    """Prepare this process, a child of `parent`; pebble calls it before the first work, and gives up if it raises."""
+def confine(parent: int, memory_bytes: int, sender: socket.socket) -> None:
+    """Prepare this process, a child of `parent` that it tells through `sender`; pebble calls it before the first work,
+    and gives up if it raises."""
     # pebble's own handlers run in Python, so they would wait for native code to return. It never may.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the daemon may block signals in its threads
@@ -55,6 +59,7 @@ def confine(parent: int, memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
         score.write(_FIRST_TO_BE_KILLED)  # when the machine runs out of memory: not the daemon
+    tell_through(sender)
     importlib.import_module("mediawatchd.hashing.streams")  # PyAV, before the first file's time begins
 
 

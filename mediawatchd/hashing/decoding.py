@@ -15,6 +15,7 @@ import os
 import threading
 import time
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,7 @@ from mediawatchd.hashing.attempt import attempt
 from mediawatchd.hashing.confinement import confine, run
 from mediawatchd.hashing.endings import broken, ending_of, timed_out
 from mediawatchd.hashing.processes import Processes
+from mediawatchd.hashing.telling import Receiver
 from mediawatchd.model import PHASH, PROBE, SECOND, Outcome, Task
 from mediawatchd.telemetry.durations import DurationCounts, Durations
 
@@ -40,23 +42,6 @@ _BREAKDOWNS = 2  # of all processes, that a file may meet beside its attempts
 _MEGABYTE = 1024 * 1024
 
 
-class Work(NamedTuple):
-    """A kind of work: `function`, of a module's top level, is called in a decode process with the task and
-    `arguments`, and returns the task's outcome. `lacks` tells what it is an attempt at."""
-
-    function: Callable[..., Outcome]
-    lacks: int
-    arguments: tuple[object, ...] = ()
-
-
-def attempt_at(lacks: int, *, exact: bool = True) -> Work:
-    """The work of finding out what a file lacks, see `attempt`."""
-    return Work(attempt, lacks, (lacks, exact))
-
-
-PROBING = attempt_at(PROBE)
-
-
 class DecodeStatistics(NamedTuple):
     """A snapshot; the last five only grow. `durations`, by kind: from when a process had the file to its outcome."""
 
@@ -72,22 +57,29 @@ class DecodeStatistics(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """A submitted task; guarded by the pool's lock."""
+    """A submitted task, which lacks no longer what was told of it; guarded by the pool's lock."""
 
     task: Task
-    work: Work
+    function: Callable[..., Outcome]
+    arguments: tuple[object, ...]
     attempts: int = 0
     breakdowns: int = 0
     future: Future[Outcome] | None = None
     scheduled_ns: int = 0
     running_ns: int | None = None
 
+    def awaits(self, told: Outcome) -> bool:
+        """Whether that is the probe which is told before the rest of this work."""
+        is_all = self.task.lacks & PROBE and self.task.lacks & PHASH
+        return bool(is_all) and (self.task.file_id, self.task.stamp) == (told.file_id, told.stamp)
+
 
 class DecodePool:
     """Owned by its thread `decode-pool`, which alone starts, feeds and ends processes and calls `deliver`.
 
-    Every submitted task comes back once, by `deliver` or in the list that `cancel` returns; after `stop` none
-    does. `deliver` must neither raise nor wait for long: time-outs wait for it.
+    Every submitted task comes back once, as the last outcome of its file that is delivered or in the list that
+    `cancel` returns; after `stop` none does. `deliver(outcome, is_last)` must neither raise nor wait for long:
+    time-outs wait for it.
     """
 
     def __init__(
@@ -97,7 +89,7 @@ class DecodePool:
         timeout_seconds: float,
         memory_mb: int,
         idle_seconds: float = 30,
-        deliver: Callable[[Outcome], None],
+        deliver: Callable[[Outcome, bool], None],
     ) -> None:
         self._workers = workers
         self._timeout_seconds = timeout_seconds
@@ -106,6 +98,7 @@ class DecodePool:
         self._deliver = deliver
         self._thread = threading.Thread(target=self._run, name="decode-pool", daemon=True)
         self._pool: Processes | None = None
+        self._receiver: Receiver
         self._pools_started = self._pools_replaced = 0
         self._durations = {kind: Durations() for kind in (PROBE, PHASH)}
         # Guards everything below. Never held while pebble, `deliver` or a future is called: futures call back.
@@ -120,10 +113,11 @@ class DecodePool:
         """Start the thread; processes are started by the first work."""
         self._thread.start()
 
-    def submit(self, task: Task, work: Work = PROBING) -> None:
-        """Have `work` done. Returns at once: the caller bounds how much it has under way."""
+    def submit(self, task: Task, function: Callable[..., Outcome] = attempt, *arguments: object) -> None:
+        """Have `function`, of a module's top level, called in a decode process with the task and the `arguments`: it
+        returns the task's outcome. Returns at once: the caller bounds how much it has under way."""
         with self._changed:
-            self._waiting.append(_Job(task, work))
+            self._waiting.append(_Job(task, function, arguments))
             self._changed.notify()
 
     def cancel(self, wanted: Callable[[Task], bool]) -> list[Task]:
@@ -165,6 +159,11 @@ class DecodePool:
             )
 
     def _run(self) -> None:
+        with closing(Receiver()) as self._receiver:
+            self._serve()
+            self._end_pool()
+
+    def _serve(self) -> None:
         idle_since = time.monotonic()
         while True:
             with self._changed:
@@ -173,18 +172,18 @@ class DecodePool:
                 if self._stopping:
                     self._waiting.clear()
                     self._running.clear()
-                    break
+                    return
                 ended, self._ended = self._ended, []
                 idle = not (self._waiting or self._running)
+            self._hear()
             for job, future in ended:
                 self._take_in(job, future)
-            self._feed()
             self._look_after()
+            self._feed()
             if not idle:
                 idle_since = time.monotonic()
             elif time.monotonic() >= idle_since + self._idle_seconds:
                 self._end_pool()
-        self._end_pool()
 
     def _may_feed_locked(self) -> bool:
         # No more than there are processes: what pebble has it gives back only by killing a process.
@@ -210,7 +209,7 @@ class DecodePool:
                 future = self._schedule(job)
             except (RuntimeError, OSError):  # twice: no process can be started, as at a limit of processes
                 log.exception("decode processes cannot be started")
-                self._finish(job, broken(job.task, job.work.lacks).outcome)
+                self._finish(job, broken(job.task).outcome)
                 continue
             with self._changed:
                 job.future = future
@@ -221,7 +220,7 @@ class DecodePool:
                 future.add_done_callback(functools.partial(self._note_end, job))
 
     def _schedule(self, job: _Job) -> Future[Outcome]:
-        arguments = (job.work.function, job.task, job.work.arguments, self._timeout_seconds)
+        arguments = (job.function, job.task, job.arguments, self._timeout_seconds)
         try:
             return self._living_pool().schedule(run, args=arguments)
         except (RuntimeError, OSError):  # broken since the last work, as when the kernel killed an idle process
@@ -234,9 +233,24 @@ class DecodePool:
             self._ended.append((job, future))
             self._changed.notify()
 
+    def _hear(self) -> None:
+        """Deliver what was told of work that goes on: the rest is work of its own, with as much time and attempts."""
+        for outcome in self._receiver.received():
+            now_ns = time.monotonic_ns()
+            with self._changed:
+                # Also from one that was killed: then nobody waits for it, or for another attempt's.
+                job = next((each for each in self._running if each.awaits(outcome)), None)
+                if job is None:
+                    continue
+                began_ns, job.scheduled_ns, job.running_ns = job.scheduled_ns, now_ns, now_ns
+                job.task = job.task._replace(lacks=job.task.lacks & ~PROBE)
+                job.attempts, job.breakdowns = 1, 0
+            self._durations[PROBE].add([(now_ns - began_ns) / SECOND])
+            self._deliver(outcome, False)
+
     def _take_in(self, job: _Job, future: Future[Outcome]) -> None:
         if job.future is future and not future.cancelled():  # else it was given another pool, or killed by us
-            ending = ending_of(future, job.task, job.work.lacks)
+            ending = ending_of(future, job.task)
             if not (ending.again and self._tried_again(job, is_breakdown=ending.is_breakdown)):
                 self._finish(job, ending.outcome)
 
@@ -261,10 +275,9 @@ class DecodePool:
                 return
             self._running.remove(job)
             self._delivered += 1
-        self._durations[PHASH if job.work.lacks & PHASH else PROBE].add(
-            [(time.monotonic_ns() - job.scheduled_ns) / SECOND]
-        )
-        self._deliver(outcome)
+        kind = PROBE if job.task.lacks & PROBE else PHASH
+        self._durations[kind].add([(time.monotonic_ns() - job.scheduled_ns) / SECOND])
+        self._deliver(outcome, True)
 
     def _look_after(self) -> None:
         """End work that takes too long; replace a pool that does not start what it was given."""
@@ -281,7 +294,7 @@ class DecodePool:
                 else:
                     deaf |= now_ns - job.scheduled_ns > _START_SECONDS * SECOND
         for job in late:
-            self._finish(job, timed_out(job.task, job.work.lacks, self._timeout_seconds))
+            self._finish(job, timed_out(job.task, self._timeout_seconds))
             if job.future is not None:
                 job.future.cancel()
         if deaf:
@@ -294,7 +307,7 @@ class DecodePool:
                 max_workers=self._workers,
                 max_tasks=_TASKS_EACH,
                 initializer=confine,
-                initargs=(os.getpid(), self._memory_bytes),
+                initargs=(os.getpid(), self._memory_bytes, self._receiver.sender),
                 context=multiprocessing.get_context("spawn"),
             )
         return self._pool
@@ -306,9 +319,10 @@ class DecodePool:
         with self._changed:
             had = [job for job in self._running if job.future is not None]
         self._end_pool()
+        self._hear()
         for job in had:
             if not self._tried_again(job, is_breakdown=True):
-                self._finish(job, broken(job.task, job.work.lacks).outcome)
+                self._finish(job, broken(job.task).outcome)
 
     def _end_pool(self) -> None:
         pool, self._pool = self._pool, None

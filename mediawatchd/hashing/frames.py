@@ -72,7 +72,8 @@ class Frames:
         self.is_guessed = container.format.name in _GUESSED
         """Whether seeks go to any place about the time, be there a keyframe before it or not."""
         self._may_skip = self._context.name in _SKIPPING
-        self._context.thread_count = 1  # the pool has a process for every core
+        if not self._context.is_open:  # as after a probe that looked at the first frame, which does the same
+            self._context.thread_count = 1  # the pool has a process for every core
         for other in container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from mediawatchd.hashing.decoding import attempt_at
+from mediawatchd.hashing.attempt import attempt
+from mediawatchd.model import PHASH, PROBE
 from mediawatchd.work.queue import take_first
 
 if TYPE_CHECKING:
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
 
 class Decoders:
     """Thread `decode` takes; `deliver` is called by the pool's thread. `queues`, by kind of work, share a condition
-    and bound what is under way; each goes before those behind it. `exact`: see `looks_of`.
+    and bound what is under way; each goes before those behind it. What is wanted of a file beside its probe is had in
+    the same opening where no other file waits for its own; such a task is with both queues. `exact`: see `looks_of`.
     """
 
     def __init__(
         self,
         *,
         queues: Mapping[int, WorkQueue],
-        pool: Callable[[Callable[[Outcome], None]], DecodePool],
+        pool: Callable[[Callable[[Outcome, bool], None]], DecodePool],
         deliver: Callable[[int, Sequence[Outcome]], None],
         heart: Heartbeat,
         exact: bool = True,
@@ -39,7 +41,7 @@ class Decoders:
         self._heart = heart
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._lock = threading.Lock()
-        # Guarded by _lock: what is with the pool, by file.
+        # Guarded by _lock: what is with the pool, by file, and the kinds of work that it is still for.
         self._tasks: dict[int, tuple[int, Task]] = {}
 
     def start(self) -> None:
@@ -56,20 +58,19 @@ class Decoders:
 
     def withdraw(self, kind: int, unwanted: Callable[[Task], bool]) -> None:
         """Drop what waits of a kind and is not wanted any more, and kill what is being decoded of it."""
-        queue = self._queues[kind]
-        queue.withdraw(unwanted)
+        for queue in self._queues.values():  # also what would be had along with a probe: it is offered without
+            queue.withdraw(lambda task: bool(task.lacks & kind) and unwanted(task))
         with self._lock:
-            decoded = {task for of, task in self._tasks.values() if of == kind and unwanted(task)}
-        for task in self._pool.cancel(decoded.__contains__):
+            decoded = {file_id for file_id, (of, task) in self._tasks.items() if of & kind and unwanted(task)}
+        for task in self._pool.cancel(lambda task: task.file_id in decoded):
             with self._lock:
-                del self._tasks[task.file_id]
-            queue.done(task.filesystem_id)
-            queue.release([task.file_id])
+                kinds, _ = self._tasks.pop(task.file_id)
+            self._let_go(kinds, task)
 
-    def current(self, kind: int | None = None) -> bytes | None:
+    def current(self, kind: int = PROBE | PHASH) -> bytes | None:
         """A file that is being decoded, of one kind if given; for progress."""
         with self._lock:
-            return next((task.path for of, task in self._tasks.values() if kind in {None, of}), None)
+            return next((task.path for of, task in self._tasks.values() if of & kind), None)
 
     def pool(self) -> DecodePool:
         return self._pool
@@ -80,19 +81,37 @@ class Decoders:
                 queue, tasks = take_first(list(self._queues.values()), 1)
             if not tasks:
                 return
-            kind, task = self._kinds[id(queue)], tasks[0]
+            kinds, task = self._kinds[id(queue)], tasks[0]
             with self._lock:
                 is_taken = task.file_id in self._tasks
-                if not is_taken:
-                    self._tasks[task.file_id] = (kind, task)
             if is_taken:  # it changed while it was hashed; when that has ended it is offered again
-                queue.done(task.filesystem_id)
-                queue.release([task.file_id])
-            else:
-                self._pool.submit(task, attempt_at(task.lacks & kind, exact=self._exact))
+                self._let_go(kinds, task)
+                continue
+            if task.lacks & PHASH & ~kinds and queue.is_empty() and self._queues[PHASH].take_along(task):
+                kinds |= PHASH
+            with self._lock:
+                self._tasks[task.file_id] = (kinds, task)
+            self._pool.submit(task._replace(lacks=task.lacks & kinds), attempt, self._exact)
 
-    def _delivered(self, outcome: Outcome) -> None:
+    def _delivered(self, outcome: Outcome, is_last: bool) -> None:
         with self._lock:
-            kind, task = self._tasks.pop(outcome.file_id)
-        self._queues[kind].done(task.filesystem_id)
-        self._deliver(kind, [outcome])
+            if is_last:
+                kinds, task = self._tasks.pop(outcome.file_id)
+            elif outcome.file_id in self._tasks:
+                kinds, task = self._tasks[outcome.file_id]
+                self._tasks[outcome.file_id] = (kinds & ~PROBE, task)
+                kinds &= PROBE
+            else:
+                return  # it was withdrawn just now
+        for queue in self._queues_of(kinds):
+            queue.done(task.filesystem_id)
+        self._deliver(kinds, [outcome])
+
+    def _let_go(self, kinds: int, task: Task) -> None:
+        """The task is not worked on, and may be offered again."""
+        for queue in self._queues_of(kinds):
+            queue.done(task.filesystem_id)
+            queue.release([task.file_id])
+
+    def _queues_of(self, kinds: int) -> list[WorkQueue]:
+        return [queue for kind, queue in self._queues.items() if kind & kinds]

@@ -82,8 +82,7 @@ class WorkQueue:
             added = 0
             for task in tasks:
                 if task.file_id not in self._held and task.file_id not in self._released:
-                    self._held[task.file_id] = task.filesystem_id
-                    self._held_of[task.filesystem_id] += 1
+                    self._hold_locked(task)
                     heapq.heappush(self._waiting[task.filesystem_id], (task.priority, next(self._order), task, now))
                     added += 1
             self._length += added
@@ -94,6 +93,11 @@ class WorkQueue:
         """How many tasks may be offered. What awaits its commit counts too: a slow writer slows the feeder."""
         with self.changed:
             return max(0, self.capacity - len(self._held))
+
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        with self.changed:
+            return not self._length
 
     def saturated(self) -> frozenset[int]:
         """The file systems that hold half of the capacity: one that hangs must leave room for the others."""
@@ -117,6 +121,16 @@ class WorkQueue:
         self._busy[tasks[0].filesystem_id] += 1
         self._wake_locked()
         return tasks
+
+    def take_along(self, task: Task) -> bool:
+        """Count a task that another queue handed out as offered to this one and taken; False when that may not be
+        now, or others wait here."""
+        with self.changed:
+            if self._length or task.file_id in self._held or not self._may_take_locked(task.filesystem_id):
+                return False
+            self._hold_locked(task)
+            self._busy[task.filesystem_id] += 1
+            return True
 
     def withdraw(self, unwanted: Callable[[Task], bool]) -> None:
         """Drop what waits and is not wanted any more; it may be offered again."""
@@ -175,15 +189,21 @@ class WorkQueue:
             busy = sum(self._busy.values())
             return QueueStatistics(self._length, self.capacity, len(self._held), busy, oldest, self._waits.counts())
 
+    def _hold_locked(self, task: Task) -> None:
+        self._held[task.file_id] = task.filesystem_id
+        self._held_of[task.filesystem_id] += 1
+
+    def _may_take_locked(self, filesystem_id: int) -> bool:
+        has_taker = self._takers is None or sum(self._busy.values()) < self._takers
+        return has_taker and not self._paused and self._busy.get(filesystem_id, 0) < self._busy_limit
+
     def _wake_locked(self) -> None:
         """Wake one taker if there is something for it; it wakes the next one in turn."""
         if self._next_locked() is not None:
             self.changed.notify()
 
     def _next_locked(self) -> list[_Waiting] | None:
-        if self._paused or (self._takers is not None and sum(self._busy.values()) >= self._takers):
-            return None
-        heaps = [heap for key, heap in self._waiting.items() if heap and self._busy.get(key, 0) < self._busy_limit]
+        heaps = [heap for key, heap in self._waiting.items() if heap and self._may_take_locked(key)]
         return min(heaps, key=lambda heap: heap[0][:2], default=None)
 
 

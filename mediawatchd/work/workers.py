@@ -18,7 +18,7 @@ from mediawatchd.work.hashers import Hashers
 from mediawatchd.work.queue import WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from mediawatchd.catalog.database import Database
     from mediawatchd.catalog.writer import Writer
@@ -54,14 +54,14 @@ class Workers:
         self.queues = {QUICK_HASH: hashing, PROBE: probing, PHASH: phashing}
         self._lock = threading.Lock()
         # Guarded by _lock:
-        self._uncommitted: dict[int, set[int]] = {kind: set() for kind in self.queues}
+        self._uncommitted: dict[int, dict[int, Outcome]] = {kind: {} for kind in self.queues}
         self._hearts = [
             *(heartbeats.register(f"hash-{number}", tolerated=True) for number in range(settings.workers)),
             heartbeats.register("decode"),
             heartbeats.register("feeder"),
         ]
 
-        def pool(deliver: Callable[[Outcome], None]) -> DecodePool:
+        def pool(deliver: Callable[[Outcome, bool], None]) -> DecodePool:
             return DecodePool(
                 workers=decoders,
                 timeout_seconds=settings.decode_timeout_seconds,
@@ -69,9 +69,11 @@ class Workers:
                 deliver=deliver,
             )
 
-        def deliver(kind: int, outcomes: Sequence[Outcome]) -> None:
+        def deliver(kinds: int, outcomes: Sequence[Outcome]) -> None:
             with self._lock:
-                self._uncommitted[kind].update(outcome.file_id for outcome in outcomes)
+                for kind, uncommitted in self._uncommitted.items():
+                    if kind & kinds:
+                        uncommitted.update((outcome.file_id, outcome) for outcome in outcomes)
             writer.outcomes(outcomes)
 
         self.hashers = Hashers(queue=hashing, deliver=partial(deliver, QUICK_HASH), hearts=self._hearts[:-2])
@@ -109,13 +111,14 @@ class Workers:
         """There may be more to offer."""
         self._feeder.wake()
 
-    def release(self, file_ids: Iterable[int]) -> None:
-        """Outcomes of these files are committed; work of another kind may still have them."""
-        released = frozenset(file_ids)
+    def release(self, outcomes: Sequence[Outcome]) -> None:
+        """These are committed; of the same files others may not be, and work of another kind may still have them."""
         for kind, queue in self.queues.items():
             with self._lock:
-                committed = self._uncommitted[kind] & released
-                self._uncommitted[kind] -= committed
+                uncommitted = self._uncommitted[kind]
+                committed = [each.file_id for each in outcomes if uncommitted.get(each.file_id) is each]
+                for file_id in committed:
+                    del uncommitted[file_id]
             queue.release(committed)
 
     def withdraw(self, unwanted: Callable[[Task], bool]) -> None:

@@ -62,7 +62,7 @@ def bait(tmp_path: Path) -> Iterator[list[str]]:
 def attempt_at(path: Path) -> object:
     stamp = stamp_of(os.lstat(path))
     assert stamp is not None
-    return attempt(Task(1, os.fsencode(path), stamp, "video", PROBE, 1, 1, 0), PROBE)
+    return attempt(Task(1, os.fsencode(path), stamp, "video", PROBE, 1, 1, 0))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".m3u8", ".ffconcat", ".mpd", ".sdp"])
@@ -91,5 +91,5 @@ def test_a_fifo_in_the_place_of_a_film_is_not_opened(tmp_path: Path, bait: list[
     assert stamp is not None
     os.replace(bait[0], path)
     task = Task(1, os.fsencode(path), stamp, "video", PROBE, 1, 1, 0)
-    assert attempt(task, PROBE) == Changed(1, stamp, task.path, None)
+    assert attempt(task) == Changed(1, stamp, task.path, None)
     os.replace(path, bait[0])

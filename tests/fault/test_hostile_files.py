@@ -42,6 +42,17 @@ if any("spawn_main" in argument for argument in sys.orig_argv):
         return well_behaved(task)
     descriptor.open_unchanged = open_unchanged
 """
+AT_PICTURES = """
+import os, signal, sys
+if any("spawn_main" in argument for argument in sys.orig_argv):
+    from mediawatchd.hashing import attempt
+    from tests import misbehaviour
+    def hashed(_container, task, *_, **__):
+        if b"crashes" in task.path:
+            misbehaviour.die(task, signal.SIGSEGV)
+        misbehaviour.hang(task)
+    attempt._hashed = hashed
+"""
 KEYED = PLAYLIST.replace("{}", "{0}").replace("#EXTINF", '#EXT-X-KEY:METHOD=AES-128,URI="{0}"\n#EXTINF')
 DECODING = {"phash": True, "decoders": 2, "decode_timeout_seconds": 15, "decode_memory_mb": 256}
 
@@ -90,6 +101,21 @@ def test_decoders_that_crash_hang_and_eat_memory_cost_their_file_and_nothing_els
         settled(daemon)
         assert len(attempts(bytes(crashes))) >= asked + 2, "it changed"
         assert (daemon.process and daemon.process.pid) == pid
+        assert "Traceback" not in daemon.log.read_text()
+
+
+def test_decoders_that_crash_and_hang_on_pictures_cost_the_hashes_and_not_the_probe(tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    with running(tmp_path / "run", media, settings={"hashing": DECODING}, first=AT_PICTURES) as daemon:
+        for name, says, tries in (("crashes.mkv", "SIGSEGV", 2), ("hangs.mkv", "decode_timeout_seconds", 1)):
+            make_video(media / name, content=tries, seconds=2)
+            daemon.sync()
+            assert daemon.present()[bytes(media / name)]["video_codec"] == "mpeg4", "whatever becomes of its pictures"
+            row = settled(daemon)[name]
+            assert says in row["problem"]
+            assert (row["video_codec"], row["video_phash"]) == ("mpeg4", None)
+            assert len(attempts(bytes(media / name))) == tries
         assert "Traceback" not in daemon.log.read_text()
 
 

@@ -20,6 +20,7 @@ from mediawatchd.hashing.fingerprint import unpack
 from mediawatchd.hashing.video import video_phash
 from tests.control import ask
 from tests.media import make_audio, make_video
+from tests.misbehaviour import attempts
 from tests.running import Running, running
 from tests.wait import wait_until
 
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
 
 WITHIN = 60.0
 VIDEOS = ("films/a.mp4", "films/b.mkv", "more/c.mp4", "more/d.mkv")
+COUNTED = """
+import sys
+if any("spawn_main" in argument for argument in sys.orig_argv):
+    from mediawatchd.hashing import descriptor
+    from tests import misbehaviour
+    opened = descriptor.open_unchanged
+    def open_unchanged(task):
+        misbehaviour.behave(task)
+        return opened(task)
+    descriptor.open_unchanged = open_unchanged
+"""
 Json = dict[str, Any]
 
 
@@ -263,6 +275,22 @@ def test_a_killed_daemon_goes_on_and_does_not_do_again_what_was_done(daemon: Run
     after = hashed(daemon)
     assert {name: after[name] for name in halfway} == halfway
     assert all(after[name] > before[name] for name in before)
+
+
+def test_a_new_video_is_opened_once_for_probe_frames_and_fingerprint(tmp_path: Path, clips: Path) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    settings = {"hashing": {"phash": True}}
+    with running(tmp_path / "run", media, settings=settings, first=COUNTED) as daemon:
+        for number, name in enumerate(VIDEOS):
+            path = media / os.path.basename(name)
+            path.write_bytes((clips / name).read_bytes())
+            wait_until(lambda: len(hashed(daemon)) == number + 1, within=WITHIN)  # noqa: B023 - waited for here
+            row = daemon.present()[bytes(path)]
+            assert row["video_codec"] is not None
+            assert row["video_phash"] is not None
+            assert len(attempts(bytes(path))) == 1
+        assert daemon.status()["catalog"].items() >= {"pending_probe": 0, "pending_phash": 0}.items()
 
 
 def test_the_configuration_has_every_video_hashed(daemon: Running, root: Path, clips: Path) -> None:

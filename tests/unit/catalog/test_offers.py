@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mediawatchd.catalog import offers
+from mediawatchd.catalog import offers, wanting
 from mediawatchd.catalog.offers import Cursor
 from mediawatchd.model import (
     ASKED,
     LIVE,
+    PHASH,
     PROBE,
     QUICK_HASH,
     SECOND,
@@ -51,7 +52,7 @@ def test_a_task_says_all_that_a_worker_needs(catalog: Catalog) -> None:
     catalog.look(b"\xff/", file(b"a.mkv"), priority=WALKED)
     row = catalog.row(b"\xff/a.mkv")
     tasks, _ = due(catalog, priority=WALKED)
-    assert tasks == [Task(row.id, b"/media/\xff/a.mkv", row.stamp, "video", row.lacks, 1, catalog.disk, WALKED)]
+    assert tasks == [Task(row.id, b"/media/\xff/a.mkv", row.stamp, "video", QUICK_HASH, 1, catalog.disk, WALKED)]
 
 
 def test_what_lies_on_a_disk_that_is_away_is_not_offered(catalog: Catalog) -> None:
@@ -128,6 +129,14 @@ def test_a_probe_waits_for_the_quick_hash(catalog: Catalog) -> None:
     assert (names(catalog), names(catalog, PROBE)) == ([], [b"a.mkv"])
     catalog.probe(b"a.mkv")
     assert names(catalog, PROBE) == []
+
+
+def test_with_the_probe_goes_what_is_wanted_of_the_file(catalog: Catalog) -> None:
+    catalog.look(b"", file(b"a.mkv"), file(b"b.mkv"))
+    for name in (b"a.mkv", b"b.mkv"):
+        catalog.hash(name)
+    catalog.run(lambda tx: wanting.ask(tx, [catalog.row(b"b.mkv").id], again=False))
+    assert [task.lacks for task in due(catalog, PROBE)[0]] == [PROBE, PROBE | PHASH]
 
 
 def test_the_cursor_goes_through_all_of_them_once(catalog: Catalog) -> None:

@@ -64,7 +64,11 @@ def test_a_hash_is_stored_with_its_time(catalog: Catalog, with_missing: bool) ->
     tx = catalog.hash(b"a.mkv", "content")
     row = catalog.row(b"a.mkv")
     assert (row.quick_hash, row.hashed_at, row.lacks) == (digest("content"), WALL + 200, PROBE | VIDEO_ONLY)
-    assert (tx.released, +Counter(tx.results), tx.hashed_bytes) == ([row.id], {"hashed": 1}, 1_000)
+    assert ([each.file_id for each in tx.outcomes], +Counter(tx.results), tx.hashed_bytes) == (
+        [row.id],
+        {"hashed": 1},
+        1_000,
+    )
     assert catalog.counts()["quick_hashed"] == 1
 
 
@@ -104,7 +108,7 @@ def test_what_was_found_under_another_stamp_is_dropped(
     row = catalog.row(b"a.mkv")
     tx = catalog.tell(outcome(row._replace(**{change: 99})))
     assert catalog.row(b"a.mkv") == row
-    assert (tx.released, +Counter(tx.results), tx.looks) == ([row.id], {"changed": 1}, [])
+    assert ([each.file_id for each in tx.outcomes], +Counter(tx.results), tx.looks) == ([row.id], {"changed": 1}, [])
     assert catalog.value("SELECT count(*) FROM video_metadata") == 0
 
 
@@ -116,14 +120,14 @@ def test_what_was_found_of_a_missing_row_is_dropped(catalog: Catalog, outcome: C
     before = catalog.by_id(row.id)
     tx = catalog.tell(outcome(row))
     assert catalog.by_id(row.id) == before
-    assert (tx.released, +Counter(tx.results)) == ([row.id], {"vanished": 1})
+    assert ([each.file_id for each in tx.outcomes], +Counter(tx.results)) == ([row.id], {"vanished": 1})
 
 
 def test_what_was_found_of_a_row_that_is_no_more_is_dropped(catalog: Catalog) -> None:
     catalog.look(b"", file(b"a.mkv"))
     row = catalog.row(b"a.mkv")
     tx = catalog.tell(hashed(row._replace(id=99)))
-    assert (tx.released, +Counter(tx.results)) == ([99], {"vanished": 1})
+    assert ([each.file_id for each in tx.outcomes], +Counter(tx.results)) == ([99], {"vanished": 1})
 
 
 def test_a_hash_of_an_upgraded_row_that_was_adopted_meanwhile_is_dropped(catalog: Catalog) -> None:
@@ -170,7 +174,7 @@ def test_a_new_file_with_the_content_of_a_missing_one_is_that_one(catalog: Catal
     ]
     assert catalog.value("SELECT count(*) FROM media_files") == 1
     assert catalog.value("SELECT count(*) FROM video_metadata") == 1
-    assert tx.released == [new.id]
+    assert [each.file_id for each in tx.outcomes] == [new.id]
 
 
 def test_a_missing_file_is_recognised_in_another_root(catalog: Catalog, gone: FileRow) -> None:
@@ -426,4 +430,4 @@ def test_outcomes_are_taken_in_order(catalog: Catalog) -> None:
     row = catalog.row(b"a.mkv")
     tx = catalog.tell(hashed(row), probed(row))
     assert catalog.row(b"a.mkv").lacks == VIDEO_ONLY
-    assert tx.released == [row.id, row.id]
+    assert [each.file_id for each in tx.outcomes] == [row.id, row.id]

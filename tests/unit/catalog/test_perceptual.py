@@ -73,7 +73,7 @@ def test_both_hashes_are_stored_and_no_longer_waited_for(catalog: Catalog) -> No
     assert (row.lacks, row.wanted, row.video_phash) == (0, 0, "0123456789abcdef")
     assert stored(catalog, b"c.mkv") == (WALL + 100, b"print", 0)
     assert (catalog.counts()["phashed"], catalog.counts().get("pending_phash")) == (3, None)
-    assert (tx.results, tx.released) == ({"phashed": 1}, [row.id])
+    assert (tx.results, [each.file_id for each in tx.outcomes]) == ({"phashed": 1}, [row.id])
 
 
 def test_nothing_is_a_finished_result_too(catalog: Catalog) -> None:

@@ -280,7 +280,7 @@ def test_a_bad_outcome_is_dropped_and_its_file_is_given_back(writing: Writing) -
     writing.writer.outcomes([bad, Hashed(b, file(b"b.mkv").stamp, digest("b"), 1)])
     writing.flush()
     assert writing.row(b"b.mkv") == (b, digest("b"))
-    assert {a, b} <= {file_id for committed in writing.committed for file_id in committed.released}
+    assert {a, b} <= {outcome.file_id for committed in writing.committed for outcome in committed.outcomes}
     assert writing.writer.statistics().dropped == 1
 
 

@@ -37,16 +37,16 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 
-def task_of(path: bytes) -> Task:
+def task_of(path: bytes, lacks: int = PHASH) -> Task:
     stamp = stamp_of(os.lstat(path))
     assert stamp is not None
-    return Task(7, path, stamp, "video", PERCEPTUAL_HASH | FINGERPRINT, 1, 1, 0)
+    return Task(7, path, stamp, "video", lacks, 1, 1, 0)
 
 
 def hashed(
     path: bytes, *, video_phash: bool = False, fingerprint: bool = True, exact: bool = True
 ) -> PerceptuallyHashed:
-    outcome = attempt(task_of(path), PERCEPTUAL_HASH * video_phash | FINGERPRINT * fingerprint, exact)
+    outcome = attempt(task_of(path, PERCEPTUAL_HASH * video_phash | FINGERPRINT * fingerprint), exact)
     assert isinstance(outcome, PerceptuallyHashed), outcome
     return outcome
 
@@ -181,7 +181,7 @@ def test_a_song_has_nothing_to_see(tmp_path: Path) -> None:
 
 def test_no_media(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"nothing of the kind" * 99)
-    outcome = attempt(task_of(os.fsencode(tmp_path / "a.mp4")), PERCEPTUAL_HASH)
+    outcome = attempt(task_of(os.fsencode(tmp_path / "a.mp4"), PERCEPTUAL_HASH))
     assert isinstance(outcome, Failed)
     assert (outcome.lacks, outcome.problem.reason, outcome.final) == (PERCEPTUAL_HASH, "not_media", True)
 
@@ -189,7 +189,7 @@ def test_no_media(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lacks", [PROBE, PHASH])
 def test_an_empty_file(tmp_path: Path, lacks: int) -> None:
     (tmp_path / "a.mp4").touch()
-    outcome = attempt(task_of(os.fsencode(tmp_path / "a.mp4")), lacks)
+    outcome = attempt(task_of(os.fsencode(tmp_path / "a.mp4"), lacks))
     assert isinstance(outcome, Failed)
     assert (outcome.lacks, outcome.problem) == (lacks, Problem("not_media", "The file is empty."))
 
@@ -198,7 +198,7 @@ def test_a_probe_loads_nothing_that_only_hashes_need(original: bytes) -> None:
     program = (
         "import os, sys; from mediawatchd.hashing.attempt import attempt; from mediawatchd.model import *;"
         f"path = {original!r}; task = Task(1, path, stamp_of(os.lstat(path)), 'video', PROBE, 1, 1, 0);"
-        "assert isinstance(attempt(task, PROBE), Probed);"
+        "assert isinstance(attempt(task), Probed);"
         "sys.exit(', '.join({'numpy', 'PIL', 'imagehash'} & set(sys.modules)) or None)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
@@ -207,11 +207,11 @@ def test_a_probe_loads_nothing_that_only_hashes_need(original: bytes) -> None:
 def test_a_file_that_is_another_one_by_now(original: bytes) -> None:
     task = task_of(original)
     os.utime(original, ns=(1, 1))
-    outcome = attempt(task, PHASH)
+    outcome = attempt(task)
     assert isinstance(outcome, Changed)
     assert outcome.found == stamp_of(os.lstat(original))
     os.unlink(original)
-    assert attempt(task, PHASH) == Changed(task.file_id, task.stamp, task.path, None)
+    assert attempt(task) == Changed(task.file_id, task.stamp, task.path, None)
 
 
 def test_a_file_that_changes_meanwhile(original: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,4 +224,4 @@ def test_a_file_that_changes_meanwhile(original: bytes, monkeypatch: pytest.Monk
         return opened
 
     monkeypatch.setattr(descriptor.os, "open", open_and_touch)
-    assert isinstance(attempt(task, PHASH), Changed)
+    assert isinstance(attempt(task), Changed)

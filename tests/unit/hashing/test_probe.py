@@ -252,7 +252,7 @@ def test_what_is_no_media(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     task = task_of(os.fsencode(path))
-    outcome = attempt(task, PROBE)
+    outcome = attempt(task)
     assert isinstance(outcome, Failed), outcome
     assert (outcome.problem.reason, outcome.final, outcome.lacks) == ("not_media", True, PROBE)
     with pytest.raises(Unreadable):
@@ -264,10 +264,10 @@ def test_a_download_that_lacks_its_end_is_damaged(tmp_path: Path, name: str) -> 
     path = tmp_path / name
     make_video(path)
     path.write_bytes(path.read_bytes()[:-1500])
-    outcome = attempt(task_of(os.fsencode(path)), PROBE)
+    outcome = attempt(task_of(os.fsencode(path)))
     assert isinstance(outcome, Failed)
     assert (outcome.problem.reason, outcome.final) == ("decode", True)
-    assert outcome.problem.text == attempt(task_of(os.fsencode(path)), PROBE).problem.text  # also at the second time
+    assert outcome.problem.text == attempt(task_of(os.fsencode(path))).problem.text  # also at the second time
     assert "fits no known format" not in outcome.problem.text
 
 
@@ -280,7 +280,7 @@ def test_what_is_left_of_a_matroska_file_is_told(tmp_path: Path) -> None:
 
 def test_the_outcome_has_the_stamp_it_was_read_under(tmp_path: Path) -> None:
     task = task_of(make_video(tmp_path / "a.mp4"))
-    assert attempt(task, PROBE) == Probed(7, task.stamp, probe(task.path))
+    assert attempt(task) == Probed(7, task.stamp, probe(task.path))
 
 
 def test_a_file_that_changes_meanwhile_is_changed_also_when_it_looks_damaged(
@@ -300,7 +300,7 @@ def test_a_file_that_changes_meanwhile_is_changed_also_when_it_looks_damaged(
 
         with monkeypatch.context() as patched:
             patched.setattr(av, "open", open_late)
-            outcome = attempt(task, PROBE)
+            outcome = attempt(task)
         assert outcome == Changed(7, task.stamp, task.path, task_of(os.fsencode(path)).stamp)
 
 
@@ -320,10 +320,10 @@ def test_a_disk_error_is_not_taken_for_a_damaged_file(tmp_path: Path, monkeypatc
 
         with monkeypatch.context() as patched:
             patched.setattr(os, "pread", fail_late)
-            outcome = attempt(task, PROBE)
+            outcome = attempt(task)
         assert isinstance(outcome, Failed)
         assert (outcome.problem.reason, outcome.final) == ("io", False)
-    assert isinstance(attempt(task, PROBE), Probed)  # nothing of it is left behind
+    assert isinstance(attempt(task), Probed)  # nothing of it is left behind
 
 
 def test_the_white_list_names_real_demuxers_and_none_that_refers_to_other_files() -> None:
@@ -340,7 +340,7 @@ def test_ffmpeg_writes_nothing_to_the_terminal(tmp_path: Path, capfd: pytest.Cap
     content = path.read_bytes()
     for broken in (content[:-600], content[:3000] + bytes(500) + content[3500:], b"no film"):
         path.write_bytes(broken)
-        attempt(task_of(os.fsencode(path)), PROBE)
+        attempt(task_of(os.fsencode(path)))
     assert av.logging.get_level() is None
     assert capfd.readouterr() == ("", "")
 
@@ -349,8 +349,8 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     good = task_of(make_video(tmp_path / "a.mp4"))
     (tmp_path / "b.mp4").write_bytes(b"no film")
     bad = task_of(os.fsencode(tmp_path / "b.mp4"))
-    attempt(good, PROBE)
+    attempt(good)
     before = os.listdir("/proc/self/fd")
-    attempt(good, PROBE)
-    attempt(bad, PROBE)
+    attempt(good)
+    attempt(bad)
     assert os.listdir("/proc/self/fd") == before

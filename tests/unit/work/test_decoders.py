@@ -4,9 +4,11 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from mediawatchd.hashing.attempt import attempt
-from mediawatchd.hashing.decoding import PROBING, DecodePool, Work
-from mediawatchd.model import FINGERPRINT, PHASH, PROBE, Changed, Outcome, Probed, Stamp, Task, stamp_of
+from mediawatchd.hashing.decoding import DecodePool
+from mediawatchd.model import FINGERPRINT, PHASH, PROBE, Changed, Outcome, Probe, Probed, Stamp, Task, stamp_of
 from mediawatchd.telemetry.heartbeat import Heartbeats
 from mediawatchd.work.decoders import Decoders
 from mediawatchd.work.queue import WorkQueue
@@ -23,16 +25,16 @@ WITHIN = 60.0
 class MadeUpPool:
     """Keeps what it is given until the test ends it."""
 
-    def __init__(self, deliver: Callable[[Outcome], None]) -> None:
+    def __init__(self, deliver: Callable[[Outcome, bool], None]) -> None:
         self._deliver = deliver
         self.tasks: list[Task] = []
-        self.works: list[Work] = []
+        self.works: list[tuple[object, ...]] = []
         self.ends_in_time = True
 
     def start(self) -> None:
         pass
 
-    def submit(self, task: Task, work: Work) -> None:
+    def submit(self, task: Task, *work: object) -> None:
         self.tasks.append(task)
         self.works.append(work)
 
@@ -41,8 +43,11 @@ class MadeUpPool:
         self.tasks = [task for task in self.tasks if not wanted(task)]
         return taken
 
+    def tell(self, task: Task) -> None:
+        self._deliver(Probed(task.file_id, task.stamp, Probe(None, None, None, None, None, None)), False)
+
     def end(self, task: Task) -> None:
-        self._deliver(Changed(task.file_id, task.stamp, task.path, None))
+        self._deliver(Changed(task.file_id, task.stamp, task.path, None), True)
 
     def stop(self, timeout: float) -> bool:
         return self.ends_in_time
@@ -63,7 +68,7 @@ class Bench:
             heart=self.heartbeats.register("decode"),
         )
 
-    def _make_pool(self, deliver: Callable[[Outcome], None]) -> MadeUpPool:
+    def _make_pool(self, deliver: Callable[[Outcome, bool], None]) -> MadeUpPool:
         self.pool = MadeUpPool(deliver)
         return self.pool
 
@@ -133,7 +138,8 @@ def test_the_work_is_what_the_task_lacks() -> None:
         wait_until(lambda: bench.pool.works, within=WITHIN)
         bench.queue.offer([task(2)])
         wait_until(lambda: len(bench.pool.works) == 2, within=WITHIN)
-    assert bench.pool.works == [Work(attempt, FINGERPRINT, (FINGERPRINT, True)), PROBING]
+    assert [each.lacks for each in bench.pool.tasks] == [FINGERPRINT, PROBE]
+    assert bench.pool.works == [(attempt, True)] * 2
 
 
 def test_what_is_withdrawn_is_killed_or_dropped_and_may_be_offered_again() -> None:
@@ -161,6 +167,91 @@ def test_a_file_that_is_probed_anew_while_it_is_hashed_is_left_for_later() -> No
         bench.queue.look()
         assert bench.queue.offer([task(1)]) == 1
         wait_until(lambda: len(bench.pool.tasks) == 2, within=WITHIN)
+
+
+def test_what_is_wanted_beside_the_probe_is_had_in_one_attempt_when_nobody_waits() -> None:
+    with decoding(under_way=1) as bench:
+        bench.queue.offer([phash(1, PROBE | PHASH), phash(2, PROBE | PHASH)])
+        wait_until(lambda: bench.pool.tasks, within=WITHIN)
+        assert bench.pool.tasks[0].lacks == PROBE, "another waits for its probe"
+        bench.pool.end(phash(1))
+        wait_until(lambda: len(bench.pool.tasks) == 2, within=WITHIN)
+        assert bench.pool.tasks[1].lacks == PROBE | PHASH
+        assert bench.phashing.offer([phash(2)]) == 0, "it is with that queue too"
+        assert bench.decoders.current(PHASH) == b"/2.mkv"
+
+
+def test_what_is_wanted_waits_where_others_are_hashed_or_wait_for_that() -> None:
+    with decoding(under_way=3) as bench:
+        bench.phashing.offer([phash(11)])
+        wait_until(lambda: bench.pool.tasks, within=WITHIN)
+        bench.queue.offer([phash(1, PROBE | PHASH)])
+        wait_until(lambda: len(bench.pool.tasks) == 2, within=WITHIN)
+        bench.phashing.offer([phash(12)])
+        bench.queue.offer([phash(2, PROBE | PHASH)])
+        wait_until(lambda: len(bench.pool.tasks) == 3, within=WITHIN)
+        assert [each.lacks for each in bench.pool.tasks] == [PHASH, PROBE, PROBE]
+
+
+def test_a_probe_that_was_told_makes_room_for_others_and_the_rest_goes_on() -> None:
+    with decoding(under_way=1) as bench:
+        bench.queue.offer([phash(1, PROBE | PHASH)])
+        wait_until(lambda: bench.pool.tasks, within=WITHIN)
+        bench.pool.tell(phash(1))
+        assert bench.kinds == [PROBE]
+        bench.queue.release([1])
+        bench.queue.offer([phash(2, PROBE | PHASH)])
+        wait_until(lambda: len(bench.pool.tasks) == 2, within=WITHIN)
+        assert bench.pool.tasks[1].lacks == PROBE, "there is no second process for hashes"
+        assert bench.phashing.offer([phash(1)]) == 0
+        bench.pool.end(phash(1))
+        assert bench.kinds == [PROBE, PHASH]
+        bench.pool.end(phash(2))
+        assert [queue.statistics().busy for queue in (bench.queue, bench.phashing)] == [0, 0]
+
+
+def test_an_attempt_that_failed_before_the_probe_was_told_leaves_both_queues() -> None:
+    with decoding() as bench:
+        bench.queue.offer([phash(1, PROBE | PHASH)])
+        wait_until(lambda: bench.pool.tasks, within=WITHIN)
+        bench.pool.end(phash(1))
+        assert bench.kinds == [PROBE | PHASH]
+        assert [queue.statistics().busy for queue in (bench.queue, bench.phashing)] == [0, 0]
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_what_is_withdrawn_of_one_attempt_at_all_may_be_offered_again(told: bool) -> None:
+    with decoding() as bench:
+        bench.queue.offer([phash(1, PROBE | PHASH)])
+        wait_until(lambda: bench.pool.tasks, within=WITHIN)
+        if told:
+            bench.pool.tell(phash(1))
+        bench.decoders.withdraw(PHASH, lambda _task: True)
+        assert bench.pool.tasks == []
+        assert [queue.statistics().busy for queue in (bench.queue, bench.phashing)] == [0, 0]
+        bench.phashing.look()
+        assert bench.phashing.offer([phash(1)]) == 1
+        bench.queue.look()
+        assert bench.queue.offer([phash(1, PROBE | PHASH)]) == (not told), "the probe awaits its commit"
+
+
+def test_what_waits_for_its_probe_is_offered_again_without_what_is_not_wanted_any_more() -> None:
+    with decoding(under_way=1) as bench:
+        bench.queue.offer([task(1), phash(2, PROBE | PHASH), task(3)])
+        wait_until(lambda: bench.pool.tasks, within=WITHIN)
+        bench.decoders.withdraw(PHASH, lambda _task: True)
+        bench.queue.look()
+        assert bench.queue.offer([task(2), task(3)]) == 1
+
+
+def test_a_probe_that_is_told_of_what_was_just_withdrawn_is_dropped() -> None:
+    """The pool has taken it in when the withdrawal comes, and delivers it after that."""
+    with decoding() as bench:
+        bench.queue.offer([phash(1, PROBE | PHASH)])
+        wait_until(lambda: bench.pool.tasks, within=WITHIN)
+        bench.decoders.withdraw(PHASH, lambda _task: True)
+        bench.pool.tell(phash(1))
+        assert bench.outcomes == []
 
 
 def test_what_is_decoded_shows_until_it_has_ended() -> None:

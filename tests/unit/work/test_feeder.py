@@ -51,7 +51,7 @@ class Fed:
 
     def _committed(self, committed: Any) -> None:
         for queue in (self.hashing, self.probing):
-            queue.release(committed.released)
+            queue.release(outcome.file_id for outcome in committed.outcomes)
         self.feeder.wake()
 
     def is_idle(self) -> bool:

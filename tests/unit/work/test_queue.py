@@ -220,6 +220,25 @@ def test_who_waits_for_several_queues_hears_of_each_and_of_their_end() -> None:
         assert waiting.result(WITHIN)[1] == []
 
 
+def test_what_another_queue_handed_out_is_taken_along_if_it_might_be_taken_here() -> None:
+    queue = WorkQueue(capacity=5, busy_limit=2, takers=2)
+    assert queue.take_along(task(1))
+    assert not queue.take_along(task(1))
+    assert (queue.statistics().held, queue.statistics().busy, queue.is_empty()) == (1, 1, True)
+    assert queue.offer([task(1)]) == 0
+    queue.offer([task(2, filesystem=2)])
+    assert not queue.take_along(task(3)), "another waits"
+    assert ids(queue.take(1)) == [2]
+    assert not queue.take_along(task(3)), "nobody is free"
+    queue.done(1)
+    queue.pause(True)
+    assert not queue.take_along(task(3))
+    queue.pause(False)
+    assert queue.take_along(task(3))
+    queue.release([1])
+    assert queue.room() == 3
+
+
 def test_what_is_withdrawn_leaves_its_place_and_may_be_offered_again(queue: WorkQueue) -> None:
     queue.offer([task(1), task(2, filesystem=2), task(3), task(4, priority=LIVE)])
     queue.withdraw(lambda task: task.file_id in {2, 3, 9})
