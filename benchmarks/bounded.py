@@ -261,7 +261,7 @@ def _are_all_there(daemon: Daemon, files: int) -> bool:
     (counts,) = daemon.rows(
         "SELECT count(*), count(DISTINCT file_path), count(quick_hash), count(missing_since) FROM files"
     )
-    return counts == (files, files, files, 0)
+    return tuple(counts) == (files, files, files, 0)
 
 
 def _sum(metrics: dict[str, float], name: str) -> float:

@@ -20,13 +20,14 @@ LIMIT = 1.25
 LEAST_BYTES, MOST_BYTES = 131_072, 204_800
 """Head and tail of such files are read whole, and the page cache of an ordinary machine holds 20,000 of them."""
 SETTLED_SECONDS = 2.0
+_WHAT = "first scan, warm, no probing"
 _SOURCE = Path(__file__).with_name("floor.c")
 
 
 def run(folder: Path, *, files: int, turns: int) -> Iterator[Line]:
     library, compiler = _libcrypto(), shutil.which("cc")
     if library is None or compiler is None:
-        yield Line("first scan", "not measured", detail="it needs a C compiler, and a Python that uses libcrypto")
+        yield Line(_WHAT, "not measured", detail="it needs a C compiler, and a Python that uses libcrypto")
         return
     floor = folder / "floor"
     subprocess.run([compiler, "-O2", "-o", floor, _SOURCE, "-ldl"], check=True)
@@ -47,7 +48,7 @@ def run(folder: Path, *, files: int, turns: int) -> Iterator[Line]:
 
     pair = in_turns(scan, lambda: cpu_of_command([str(floor), str(root), library]), turns)
     each = f"{1e6 * pair.ours / files:.1f} against {1e6 * pair.theirs / files:.1f} us of CPU a file, {files:,} files"
-    yield at_most("first scan, warm, no probing", pair.ratio, LIMIT, "x the floor in C", each)
+    yield at_most(_WHAT, pair.ratio, LIMIT, "x the floor in C", each)
 
 
 def _libcrypto() -> str | None:

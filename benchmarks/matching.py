@@ -25,7 +25,7 @@ from benchmarks.report import Line, at_most
 from mediawatchd.catalog import matching
 from mediawatchd.catalog.database import Database
 from mediawatchd.catalog.transaction import Policy
-from mediawatchd.catalog.writer import Writer
+from mediawatchd.catalog.writer import Committed, Writer
 from mediawatchd.similarity.matcher import SCORE_VERSION, Matcher
 from mediawatchd.telemetry.heartbeat import Heartbeats
 
@@ -96,10 +96,15 @@ def measure(path: Path, videos: int) -> dict[str, Any]:
     database.open()
     heartbeats = Heartbeats()
     wake: list[Callable[[], None]] = []
+
+    def committed(_committed: Committed) -> None:
+        for call in wake:
+            call()
+
     writer = Writer(
         database=database, clock=database.clock, policy=Policy(0, None, 0, 0),
         heart=heartbeats.register("writer"), mounts_unchanged=lambda _generation, _path: True, online=frozenset,
-        listened=lambda: False, committed=lambda _committed: [call() for call in wake] and None,
+        away=frozenset, listened=lambda: False, committed=committed,
     )  # fmt: skip
     writer.start()
     matcher = Matcher(database=database, writer=writer, heart=heartbeats.register("matcher"), is_paused=lambda: False)
@@ -148,7 +153,10 @@ class _Counted(logging.Handler):
 
 def _arrive(writer: Writer, matcher: Matcher, videos: int, number: int) -> float:
     """Seconds from the commit of a copy's fingerprint until it is matched."""
-    from benchmarks.search import Library, copy, np, pack  # noqa: PLC0415 - as above
+    import numpy as np  # noqa: PLC0415 - as above
+
+    from benchmarks.search import Library, copy  # noqa: PLC0415
+    from mediawatchd.hashing.fingerprint import pack  # noqa: PLC0415
 
     original = number * 7919 % videos
     edit = ("plain", "mirrored", "cropped")[number % 3]
@@ -180,7 +188,9 @@ def _reading_seconds(database: Database) -> float:
 
 def _search_seconds(matcher: Matcher, videos: int) -> float:
     """One search in the index; the median of some."""
-    from benchmarks.search import Library, copy, np  # noqa: PLC0415 - as above
+    import numpy as np  # noqa: PLC0415 - as above
+
+    from benchmarks.search import Library, copy  # noqa: PLC0415
 
     index = matcher._index  # noqa: SLF001 - the product asks it only together with all else
     assert index is not None
@@ -196,7 +206,9 @@ def _search_seconds(matcher: Matcher, videos: int) -> float:
 
 def _floor_seconds(videos: int) -> float:
     """As many keys as a search asks for, each compared with all keys."""
-    from benchmarks.search import FRAMES, np  # noqa: PLC0415 - as above
+    import numpy as np  # noqa: PLC0415 - as above
+
+    from benchmarks.search import FRAMES  # noqa: PLC0415
 
     dice = np.random.default_rng(1)
     keys = dice.integers(0, 1 << 63, FRAMES * videos, np.uint64)

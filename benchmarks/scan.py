@@ -85,6 +85,7 @@ class Scan:
             heart=heartbeats.register("writer"),
             mounts_unchanged=lambda generation, path: not self._mounts.changed_since(generation, path),
             online=self._online,
+            away=frozenset,
             listened=lambda: False,
             committed=self._committed,
         )
@@ -120,6 +121,7 @@ class Scan:
             clock=database.clock,
             queues=self._queues,
             online=self._roots.online,
+            away=frozenset,
             heart=heartbeats.register("feeder"),
         )
         self._parts.append(self._feeder)
