@@ -192,8 +192,16 @@ def _status_mb(pid: int, key: str) -> float:
 
 
 def _is_own(path: str) -> bool:
-    """What a process has open without any file of media: its pipes, and its own code while it loads."""
+    """What a process has open without any file of media: its ways to the daemon, and its own code while it loads."""
+    if path.startswith("socket:"):
+        return _to_the_daemon(path[len("socket:[") : -1])
     return bool(_PLUMBING.match(path)) or ".so" in path or path.startswith((sys.prefix, sys.base_prefix, _CODE))
+
+
+def _to_the_daemon(inode: str) -> bool:
+    """Whether a socket is one of a pair of SOCK_SEQPACKET, which nobody but the daemon made: it has no name."""
+    lines = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
+    return any(line[4:7] == ["0005", "03", inode] and len(line) == 7 for line in lines)
 
 
 def main() -> int:
