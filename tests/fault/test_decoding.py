@@ -6,7 +6,6 @@ import ast
 import contextlib
 import errno
 import os
-import pickle
 import random
 import signal
 import subprocess
@@ -20,76 +19,18 @@ import pytest
 from pebble.pool.process import PoolManager, TaskManager
 
 from mediawatchd.hashing import decoding
-from mediawatchd.hashing.decoding import DecodePool
-from mediawatchd.hashing.descriptor import stamp_of
-from mediawatchd.model import PHASH, PROBE, Changed, Failed, Outcome, PerceptuallyHashed, Probed, Task
+from mediawatchd.model import Changed, Failed, Outcome, Probed
 from tests import misbehaviour
+from tests.decoding import PATIENCE, Decoding, decoding_with, problem
 from tests.media import make_video
 from tests.misbehaviour import attempts
 from tests.wait import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-PATIENCE = 60  # seconds; starting a process takes a few tenths of one on an idle machine
-
-
-class Decoding:
-    """A pool whose outcomes are kept."""
-
-    def __init__(self, folder: Path, **settings: float) -> None:
-        self.outcomes: list[Outcome] = []
-        self.lasts: list[bool] = []
-        self._folder = folder
-        chosen = {"workers": 1, "timeout_seconds": PATIENCE, "memory_mb": 512} | settings
-        self.pool = DecodePool(deliver=self._deliver, **chosen)
-        self.pool.start()
-
-    def _deliver(self, outcome: Outcome, is_last: bool) -> None:
-        self.outcomes.append(outcome)
-        self.lasts.append(is_last)
-
-    def task(self, number: int, path: bytes | None = None, lacks: int = PROBE) -> Task:
-        if path is None:
-            path = os.fsencode(self._folder / f"{number}.mkv")
-            with open(path, "wb"):
-                pass
-        stamp = stamp_of(os.lstat(path))
-        assert stamp is not None
-        return Task(number, path, stamp, "video", lacks, 1, 1, 0)
-
-    def submit(self, task: Task, function: Callable[..., Outcome], *arguments: object) -> Task:
-        self.pool.submit(task, function, *arguments)
-        return task
-
-    def outcome(self, function: Callable[..., Outcome], *arguments: object, number: int = 1) -> tuple[Task, Outcome]:
-        task = self.submit(self.task(number), function, *arguments)
-        return task, self.outcome_of(task)
-
-    def outcome_of(self, task: Task) -> Outcome:
-        return wait_until(
-            lambda: next((o for o in self.outcomes if o.file_id == task.file_id), None),
-            within=PATIENCE,
-            shows=self.pool.statistics,
-        )
-
-    def started(self, task: Task) -> int:
-        """Wait until the task is being worked on; the process that does."""
-        return wait_until(lambda: attempts(task.path), within=PATIENCE, shows=self.pool.statistics)[-1]
-
-
-@pytest.fixture
-def decoding_with(tmp_path: Path) -> Iterator[Callable[..., Decoding]]:
-    made: list[Decoding] = []
-
-    def make(**settings: float) -> Decoding:
-        made.append(Decoding(tmp_path, **settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        assert one.pool.stop(10)
+__all__ = ["decoding_with"]
 
 
 def ended(process: int) -> bool:
@@ -98,16 +39,6 @@ def ended(process: int) -> bool:
             return stat.read().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
-
-
-def counted(pool: Decoding) -> dict[int, int]:
-    """How many durations of each kind were counted."""
-    return {kind: sum(durations.counts) for kind, durations in pool.pool.statistics().durations.items()}
-
-
-def problem(outcome: Outcome) -> tuple[str, bool]:
-    assert isinstance(outcome, Failed), outcome
-    return outcome.problem.reason, outcome.final
 
 
 def test_a_decoder_that_crashes_is_tried_once_more_and_the_pool_goes_on(decoding_with: Callable[..., Decoding]) -> None:
@@ -382,82 +313,6 @@ def test_every_task_comes_back_once(decoding_with: Callable[..., Decoding]) -> N
     assert sorted([*(outcome.file_id for outcome in pool.outcomes), *(task.file_id for task in taken)]) == list(
         range(24)
     )
-
-
-def test_a_probe_that_was_told_is_delivered_while_the_file_is_hashed_and_kept(
-    decoding_with: Callable[..., Decoding],
-) -> None:
-    pool = decoding_with()
-    task = pool.submit(pool.task(1, lacks=PROBE | PHASH), misbehaviour.tell_and_hang)
-    assert pool.outcome_of(task) == Probed(1, task.stamp, misbehaviour.LONGEST)
-    assert pool.pool.statistics()[:2] == (0, 1)
-    assert pool.lasts == [False]
-    assert pool.pool.cancel(lambda task: task.file_id == 1) == [task._replace(lacks=PHASH)]
-
-
-def test_a_decoder_that_crashes_on_the_pictures_has_told_the_probe_and_is_tried_at_them_alone(
-    decoding_with: Callable[..., Decoding],
-) -> None:
-    pool = decoding_with()
-    task = pool.submit(pool.task(1, lacks=PROBE | PHASH), misbehaviour.tell_and_die)
-    wait_until(lambda: True in pool.lasts, within=PATIENCE, shows=pool.pool.statistics)
-    probed, failed = pool.outcomes
-    assert probed == Probed(1, task.stamp, misbehaviour.NOTHING)
-    assert (failed.lacks, problem(failed)) == (PHASH, ("crash", True))
-    assert len(attempts(task.path)) == 2
-    assert counted(pool) == {PROBE: 1, PHASH: 1}
-
-
-def test_a_crash_before_the_probe_was_told_is_no_attempt_at_the_pictures(
-    decoding_with: Callable[..., Decoding],
-) -> None:
-    pool = decoding_with()
-    task = pool.submit(pool.task(1, lacks=PROBE | PHASH), misbehaviour.tell_and_die, 1)
-    wait_until(lambda: True in pool.lasts, within=PATIENCE, shows=pool.pool.statistics)
-    assert [type(outcome) for outcome in pool.outcomes] == [Probed, Failed]
-    assert len(attempts(task.path)) == 3
-
-
-def test_what_is_told_at_the_end_is_delivered_before_the_end(decoding_with: Callable[..., Decoding]) -> None:
-    pool = decoding_with()
-    for number in range(1, 9):
-        pool.submit(pool.task(number, lacks=PROBE | PHASH), misbehaviour.tell_and_hash)
-    wait_until(lambda: pool.lasts.count(True) == 8, within=PATIENCE, shows=pool.pool.statistics)
-    assert [type(outcome) for outcome in pool.outcomes] == [Probed, PerceptuallyHashed] * 8
-    assert counted(pool) == {PROBE: 8, PHASH: 8}
-
-
-def test_the_hashes_have_as_much_time_as_the_probe_had(decoding_with: Callable[..., Decoding]) -> None:
-    pool = decoding_with(timeout_seconds=3)
-    began = time.monotonic()
-    pool.submit(pool.task(1, lacks=PROBE | PHASH), misbehaviour.tell_and_hang, 2)
-    wait_until(lambda: True in pool.lasts, within=PATIENCE, shows=pool.pool.statistics)
-    assert time.monotonic() > began + 5
-    assert [type(outcome) for outcome in pool.outcomes] == [Probed, Failed]
-
-
-def test_what_was_told_of_a_withdrawn_attempt_is_not_taken_for_the_next_one_of_the_file(
-    decoding_with: Callable[..., Decoding],
-) -> None:
-    """It is killed some moments later, and the file may have been given out again, for its probe alone."""
-    pool = decoding_with(workers=2)
-    task = pool.task(1, lacks=PROBE)
-    pool.submit(task, misbehaviour.hang)
-    pool.started(task)
-    pool.pool.submit(task._replace(file_id=2, lacks=PROBE | PHASH), misbehaviour.tell_and_hang)
-    wait_until(lambda: pool.lasts, within=PATIENCE, shows=pool.pool.statistics)
-    pool.pool._receiver.sender.send(pickle.dumps(Probed(1, task.stamp, misbehaviour.NOTHING)))
-    with contextlib.suppress(AssertionError):
-        wait_until(lambda: len(pool.outcomes) > 1, within=0.5)
-    assert [outcome.file_id for outcome in pool.outcomes] == [2]
-
-
-def test_a_decoder_that_hangs_before_the_probe_is_told_has_failed_at_that(
-    decoding_with: Callable[..., Decoding],
-) -> None:
-    pool = decoding_with(timeout_seconds=1)
-    failed = pool.outcome_of(pool.submit(pool.task(1, lacks=PROBE | PHASH), misbehaviour.hang))
-    assert (failed.lacks, problem(failed)) == (PROBE, ("timeout", True))
 
 
 def test_a_real_video_is_probed(decoding_with: Callable[..., Decoding], tmp_path: Path) -> None:

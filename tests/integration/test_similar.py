@@ -12,7 +12,7 @@ import av
 import pytest
 
 from mediawatchd.hashing.fingerprint import pack
-from tests.integration.test_control import ctl
+from tests.asking import ctl
 from tests.library import metric
 from tests.media import make_video
 from tests.running import Running, running
