@@ -230,6 +230,21 @@ def _blackboard(number: int, frames: int) -> Iterator[Picture]:
         yield picture
 
 
+def _talk_show(number: int, frames: int) -> Iterator[Picture]:
+    """Two guests and a still camera for each, between which is cut; another talk."""
+    dice, rooms = np.random.default_rng((9, number)), [_cloud(9, camera, deviation=30) for camera in range(2)]
+    sway, mouth = [_walk(dice, frames, 4, 2) for _ in rooms], np.abs(_walk(dice, frames, 5, 0.3))
+    camera = until = 0
+    for frame in range(frames):
+        if frame == until:
+            camera, until = 1 - camera, until + int(RATE * dice.lognormal(0.8, 0.5)) + 1
+        picture, x = rooms[camera].copy(), 80 + 90 * camera + sway[camera][frame]
+        _disc(picture, x, 150, 60, 50, 40 + 60 * camera)
+        _disc(picture, x, 64, 25, 34, 190)
+        _disc(picture, x, 82, 8, 1.5 + mouth[frame], 60)
+        yield picture
+
+
 _FILMS: dict[str, Film] = {
     "talking head": _talking_head,
     "static camera": _static_camera,
@@ -239,4 +254,5 @@ _FILMS: dict[str, Film] = {
     "game": _game,
     "scrolling credits": _credits,
     "blackboard": _blackboard,
+    "talk show": _talk_show,
 }

@@ -66,6 +66,21 @@ def change(
     return Change(float(correlation), timeline._replace(frames=rows[agree], others=columns[partners[agree]]))
 
 
+def sigmas(
+    agreeing: int, near: NDArray[np.bool_], distances: Numbers, within: tuple[Numbers, Numbers], most_bits: int
+) -> float:
+    """By how many standard deviations more frames agree than would by chance; the arguments are those of `change`.
+
+    By chance a frame agrees with each of those near it as often as frames of the two do that are not near.
+    """
+    rows, columns = distances.shape
+    own, others = (np.diagonal(centred(each)) / len(each) ** 2 for each in within)
+    alike = centred(distances) / (rows * columns) >= LEAST_CORRELATION * np.sqrt(np.outer(own, others))
+    share = (alike & (distances <= most_bits))[~near].mean() if not near.all() else 0.0
+    chances = 1 - (1 - share) ** near.sum(axis=1)
+    return float((agreeing - chances.sum()) / math.sqrt((chances * (1 - chances)).sum() + 0.25))
+
+
 def _squares(within: Numbers, frames: Numbers) -> NDArray[np.float64]:
     """Of each frame, how far it is from the mean of them all, squared."""
     squares: NDArray[np.float64] = np.diagonal(centred(within[np.ix_(frames, frames)])) / len(frames) ** 2

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SCORE_VERSION = 4
+SCORE_VERSION = 5
 """Raised when `score` gives other answers or `search` meets other pairs: then all is compared anew, video by video."""
 IDLE_SECONDS = 300.0
 """How long the index stays when nothing comes. Building it for a million videos takes some seconds."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mediawatchd.similarity.change import centred, change
+from mediawatchd.similarity.change import centred, change, sigmas
 from mediawatchd.similarity.timeline import Timeline
 
 NOW = np.eye(12, dtype=np.bool_)
@@ -71,3 +71,27 @@ def test_one_moment_in_common_says_nothing(moments: int) -> None:
 
 def test_two_stills_have_no_change_to_compare() -> None:
     assert compared(video(1, 0), video(1, 0)).correlation == 0
+
+
+def more_than_chance(agreeing: int, one: np.ndarray, other: np.ndarray) -> float:  # type: ignore[type-arg]
+    return sigmas(agreeing, NOW, distances(one, other), (distances(one, one), distances(other, other)), 75)
+
+
+def test_what_agrees_nowhere_else_does_not_agree_by_chance() -> None:
+    assert more_than_chance(12, video(1, 30), video(1, 30)) > 20
+    assert more_than_chance(0, video(1, 30), video(1, 30)) == pytest.approx(0, abs=0.5)
+
+
+def test_what_agrees_half_of_the_time_everywhere_must_agree_more_often() -> None:
+    """Two cameras: by chance six of twelve frames agree, give or take 1.7."""
+    show = np.concatenate([video(1, 0, room=camera)[:6] for camera in (1, 2)])
+    assert more_than_chance(7, show, show) == pytest.approx(0.8, abs=0.3)
+    assert more_than_chance(12, show, show) > 3
+
+
+def test_frames_without_others_near_them_are_not_expected_to_agree() -> None:
+    one = video(1, 30)
+    nothing = np.zeros_like(NOW)
+    within = (distances(one, one), distances(one, one))
+    assert sigmas(3, nothing, distances(one, one), within, 75) == 6
+    assert sigmas(3, ~nothing, distances(one, one), within, 75) == 6

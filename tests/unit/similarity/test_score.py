@@ -321,6 +321,42 @@ def test_films_of_one_setting_are_no_copies_for_a_few_moments() -> None:
     assert score(one, other).verdict is None
 
 
+def test_a_long_film_that_begins_later_and_has_its_keyframes_at_fixed_distances_was_missed() -> None:
+    """The two have no moment in common, but some frames are of one shot, all of them on one line of time."""
+    shots = film("long", scene_seconds=3.5)
+
+    def moment(seconds: float) -> bytes:
+        return changed(shots(seconds), 40, shots(seconds), seconds)
+
+    original = looked_at(moment, EACH_TWO_SECONDS, EXACT, duration=600.0)
+    later = looked_at(
+        lambda seconds: moment(seconds + 7), [seconds + 1.9 for seconds in EACH_TWO_SECONDS],
+        [593 * number / 15 for number in (3, 5, 6, 8, 9, 11, 12)], duration=593.0,
+    )  # fmt: skip
+
+    match = score(original, later)
+
+    assert match.verdict == "probable"
+    assert match.offset_seconds == pytest.approx(-7, abs=1)
+
+
+@pytest.mark.parametrize("settings", [2, 3, 4, 6])
+def test_shows_that_come_back_to_the_same_settings_are_no_copies(settings: int) -> None:
+    """Somewhere on each line of time some of them meet, but they meet everywhere else as well."""
+    pictures = [changed(picture("studio"), 90, "setting", number) for number in range(settings)]
+
+    def show(name: object) -> Fingerprint:
+        def shots(seconds: float) -> bytes:
+            setting = random.Random(repr((name, int(seconds // 3.5)))).randrange(settings)
+            return changed(pictures[setting], 10, name, seconds)
+
+        return looked_at(shots, AT_CUTS if hash(name) % 2 else EACH_TWO_SECONDS, EXACT, duration=600.0)
+
+    shows = [show(number) for number in range(16)]
+
+    assert {score(one, other).verdict for one, other in itertools.combinations(shows, 2)} == {None}
+
+
 def test_a_video_without_content_matches_nothing() -> None:
     nothing = Fingerprint(60.0, (), b"", b"")
 
