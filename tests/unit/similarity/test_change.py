@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mediawatchd.similarity.change import centred, change, sigmas
+from mediawatchd.similarity.change import alike, centred, change, sigmas
 from mediawatchd.similarity.timeline import Timeline
 
 NOW = np.eye(12, dtype=np.bool_)
@@ -74,7 +74,8 @@ def test_two_stills_have_no_change_to_compare() -> None:
 
 
 def more_than_chance(agreeing: int, one: np.ndarray, other: np.ndarray) -> float:  # type: ignore[type-arg]
-    return sigmas(agreeing, NOW, distances(one, other), (distances(one, one), distances(other, other)), 75)
+    within = distances(one, one), distances(other, other)
+    return sigmas(agreeing, NOW, alike(distances(one, other), within, 75))
 
 
 def test_what_agrees_nowhere_else_does_not_agree_by_chance() -> None:
@@ -83,15 +84,17 @@ def test_what_agrees_nowhere_else_does_not_agree_by_chance() -> None:
 
 
 def test_what_agrees_half_of_the_time_everywhere_must_agree_more_often() -> None:
-    """Two cameras: by chance six of twelve frames agree, give or take 1.7."""
+    """Two cameras: by chance between five and six of twelve frames agree, give or take 1.8."""
     show = np.concatenate([video(1, 0, room=camera)[:6] for camera in (1, 2)])
     assert more_than_chance(7, show, show) == pytest.approx(0.8, abs=0.3)
     assert more_than_chance(12, show, show) > 3
 
 
 def test_frames_without_others_near_them_are_not_expected_to_agree() -> None:
-    one = video(1, 30)
-    nothing = np.zeros_like(NOW)
-    within = (distances(one, one), distances(one, one))
-    assert sigmas(3, nothing, distances(one, one), within, 75) == 6
-    assert sigmas(3, ~nothing, distances(one, one), within, 75) == 6
+    nothing, agree = np.zeros_like(NOW), np.ones_like(NOW)
+    assert sigmas(3, nothing, agree) == 6
+
+
+def test_where_all_are_near_nothing_tells_of_chance() -> None:
+    everything = np.ones_like(NOW)
+    assert sigmas(3, everything, everything) == 6

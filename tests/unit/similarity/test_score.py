@@ -345,16 +345,40 @@ def test_shows_that_come_back_to_the_same_settings_are_no_copies(settings: int) 
     """Somewhere on each line of time some of them meet, but they meet everywhere else as well."""
     pictures = [changed(picture("studio"), 90, "setting", number) for number in range(settings)]
 
-    def show(name: object) -> Fingerprint:
+    def show(name: int) -> Fingerprint:
         def shots(seconds: float) -> bytes:
             setting = random.Random(repr((name, int(seconds // 3.5)))).randrange(settings)
             return changed(pictures[setting], 10, name, seconds)
 
-        return looked_at(shots, AT_CUTS if hash(name) % 2 else EACH_TWO_SECONDS, EXACT, duration=600.0)
+        return looked_at(shots, AT_CUTS if name % 2 else EACH_TWO_SECONDS, EXACT, duration=600.0)
 
     shows = [show(number) for number in range(16)]
 
     assert {score(one, other).verdict for one, other in itertools.combinations(shows, 2)} == {None}
+
+
+@pytest.mark.parametrize("frames", [6, 8, 12])
+@pytest.mark.parametrize("settings", [2, 10])
+def test_a_small_set_of_a_few_settings_is_its_own_copy(frames: int, settings: int) -> None:
+    """By chance any frame agrees with half of the others, but the most alike one lies at its own time."""
+    pictures = [changed(picture("studio"), 90, "setting", number) for number in range(settings)]
+    found = []
+    for name in range(10):
+        dice = random.Random(name)
+        shown = [changed(pictures[dice.randrange(settings)], 10, name, number) for number in range(frames)]
+        found.append(score(fingerprint(shown), fingerprint(shown)).verdict)
+
+    assert found == ["duplicate"] * 10
+
+
+@pytest.mark.parametrize(("frames", "pictures"), [(8, 5), (8, 8), (5, 5)])
+def test_a_coarse_set_of_slides_is_a_copy_of_a_fine_one(frames: int, pictures: int) -> None:
+    """Several fine frames lie near each coarse one, and are of one slide: they do not agree one by one."""
+
+    def slide(seconds: float) -> bytes:
+        return picture("slide", int(seconds * pictures / 120))
+
+    assert score(taken(slide, 120.0, 18), taken(slide, 120.0, frames)).verdict == "duplicate"
 
 
 def test_a_video_without_content_matches_nothing() -> None:
