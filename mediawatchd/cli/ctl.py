@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 FAILED = 1
+NOT_RUNNING = 3  # also when it is about to end: a moment later nobody would have answered
 INTERRUPTED = 130
 _NAMED = 10
 
@@ -78,7 +79,7 @@ def main(command_line: list[str] | None = None) -> int:
 def exit_status(error: MediawatchdError) -> int:
     """What scripts see of an error."""
     if isinstance(error, Refused):
-        return _STATUS_OF_HTTP.get(error.status, FAILED)
+        return NOT_RUNNING if error.code == "stopping" else _STATUS_OF_HTTP.get(error.status, FAILED)
     return error.exit_status
 
 

@@ -33,6 +33,11 @@ def test_exit_statuses(error: MediawatchdError, status: int) -> None:
     assert ctl.exit_status(error) == status
 
 
+def test_who_asks_a_daemon_that_is_about_to_end_hears_the_same_status_as_a_moment_later() -> None:
+    """`events` ended with 1 instead of 3 when its request came between the signal and the end."""
+    assert ctl.exit_status(Refused(503, "stopping", "the daemon is shutting down")) == 3
+
+
 def test_daemon_that_is_not_running(run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = run("status", "--socket", "/nowhere/s")
     assert outcome.status == 3
